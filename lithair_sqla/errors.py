@@ -1,0 +1,245 @@
+"""Every error the library raises, in one tree with stable codes.
+
+::
+
+    LithairError                         LTH000
+     ├── OptionError                     LTH100   an option is unknown, contradictory or out of bounds
+     │    └── NotSupportedYet            LTH101   an option that is designed but not built
+     ├── MappingError                    LTH110   a class that cannot be event-sourced as it stands
+     │    └── ColumnTypeError            LTH111   a column whose values would not survive the log
+     ├── UnsupportedDatabaseError        LTH200   not PostgreSQL, too old, or not through psycopg
+     ├── SchemaError                     LTH210   the library's tables or functions are not as they should be
+     │    ├── SchemaMissingError         LTH211   … not there
+     │    ├── SchemaVersionError         LTH212   … of another version
+     │    ├── GuardError                 LTH213   a table's guard is missing, disabled or outdated
+     │    └── PartitionGapError          LTH214   no partition of the log holds the next position
+     ├── StoreError                      LTH300   an append or a read could not be done
+     │    ├── ConcurrencyError           LTH301   a stream is not at the expected version
+     │    ├── DuplicateCommand           LTH302   an idempotency key was used before
+     │    ├── StreamNotFoundError        LTH303   no such stream
+     │    ├── InvalidEventError          LTH304   a payload that cannot be stored
+     │    ├── OrderedReadError           LTH305   order is not readable from this transaction
+     │    └── ConnectionLostError        LTH306   the connection broke before the answer came
+     ├── WriteRefusedError               LTH400   the guard refused a statement
+     ├── CommandError                    LTH410   an ``@emits`` method, ``record`` or ``expect`` used wrongly
+     ├── ReplayError                     LTH500   events that cannot be folded back into rows
+     ├── MomentError                     LTH510   a moment that names no state
+     ├── PastSessionError                LTH520   something a session on the past cannot do
+     └── EmbeddedPostgresError           LTH600   no PostgreSQL could be found or started
+
+A message says what happened, to which class, column, stream or position, and what to do next. Errors of the
+database that the library translates keep the original as ``__cause__``; all others (a serialization failure, a
+deadlock, a constraint of the user's own) pass through as SQLAlchemy raises them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from sqlalchemy.orm.exc import StaleDataError
+
+__all__ = [
+    "ColumnTypeError",
+    "CommandError",
+    "ConcurrencyError",
+    "ConnectionLostError",
+    "DuplicateCommand",
+    "EmbeddedPostgresError",
+    "GuardError",
+    "InvalidEventError",
+    "LithairError",
+    "MappingError",
+    "MomentError",
+    "NotSupportedYet",
+    "OptionError",
+    "OrderedReadError",
+    "PartitionGapError",
+    "PastSessionError",
+    "ReplayError",
+    "SchemaError",
+    "SchemaMissingError",
+    "SchemaVersionError",
+    "StoreError",
+    "StreamNotFoundError",
+    "UnsupportedDatabaseError",
+    "WriteRefusedError",
+]
+
+
+class LithairError(Exception):
+    """Base of every error of the library; ``code`` is stable and documented in docs/reference/errors.md."""
+
+    code: ClassVar[str] = "LTH000"
+
+    def __str__(self) -> str:
+        """Show the message with its code, so that a log line can be looked up."""
+        return f"[{self.code}] {super().__str__()}"
+
+
+class OptionError(LithairError, ValueError):
+    """An option is unknown, contradictory, out of bounds or in the wrong place."""
+
+    code = "LTH100"
+
+
+class NotSupportedYet(OptionError):  # noqa: N818 - reads as the sentence it is
+    """An option that belongs to the design but is not built: it is refused, never ignored."""
+
+    code = "LTH101"
+
+
+class MappingError(LithairError, TypeError):
+    """A class or table that cannot be event-sourced as it is written."""
+
+    code = "LTH110"
+
+
+class ColumnTypeError(MappingError):
+    """A column whose values would not come back from the log as they went in."""
+
+    code = "LTH111"
+
+
+class UnsupportedDatabaseError(LithairError):
+    """The database is not PostgreSQL 14 or newer, or is not reached through psycopg."""
+
+    code = "LTH200"
+
+
+class SchemaError(LithairError):
+    """The library's objects in the database are not as this version of the library needs them."""
+
+    code = "LTH210"
+
+
+class SchemaMissingError(SchemaError):
+    """Tables or functions of the library are not there."""
+
+    code = "LTH211"
+
+
+class SchemaVersionError(SchemaError):
+    """Tables or functions of the library are there, but of another version."""
+
+    code = "LTH212"
+
+
+class GuardError(SchemaError):
+    """An event-sourced table whose guard is missing, disabled or outdated.
+
+    Attributes:
+        table: the table's name, as a person would write it in SQL.
+        reason: ``"missing"``, ``"disabled"`` or ``"outdated"``.
+    """
+
+    code = "LTH213"
+
+    def __init__(self, message: str, *, table: str, reason: str) -> None:
+        super().__init__(message)
+        self.table = table
+        self.reason = reason
+
+
+class PartitionGapError(SchemaError):
+    """The next position lies in no partition of the log: nothing can be written until one is made."""
+
+    code = "LTH214"
+
+
+class StoreError(LithairError):
+    """An append or a read could not be done."""
+
+    code = "LTH300"
+
+
+class ConcurrencyError(StoreError, StaleDataError):
+    """One or more streams are not at the version that the writer expected.
+
+    It is also a ``StaleDataError``, which retry decorators written for the ORM know.
+
+    Attributes:
+        conflicts: every stream in conflict, each a ``Conflict`` (stream, expected, actual).
+    """
+
+    code = "LTH301"
+
+    def __init__(self, message: str, *, conflicts: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.conflicts = tuple(conflicts)
+
+
+class DuplicateCommand(StoreError):  # noqa: N818 - the field's word
+    """A command whose idempotency key was used before.
+
+    Attributes:
+        key: the idempotency key.
+        positions: positions of the events that the first use wrote.
+    """
+
+    code = "LTH302"
+
+    def __init__(self, message: str, *, key: str, positions: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.key = key
+        self.positions = tuple(positions)
+
+
+class StreamNotFoundError(StoreError, LookupError):
+    """No stream of that name and key, or none that ever held a row."""
+
+    code = "LTH303"
+
+
+class InvalidEventError(StoreError, ValueError):
+    """An event that cannot be stored: not JSON, too large, a NUL character, an empty type."""
+
+    code = "LTH304"
+
+
+class OrderedReadError(StoreError):
+    """Reading the log in order needs READ COMMITTED on the primary."""
+
+    code = "LTH305"
+
+
+class ConnectionLostError(StoreError):
+    """The connection broke in mid-append: the transaction is gone unless its commit had been acknowledged."""
+
+    code = "LTH306"
+
+
+class WriteRefusedError(LithairError):
+    """The guard refused a statement on an event-sourced table."""
+
+    code = "LTH400"
+
+
+class CommandError(LithairError):
+    """An ``@emits`` method, ``record()`` or ``expect()`` was used in a way that has no meaning."""
+
+    code = "LTH410"
+
+
+class ReplayError(LithairError):
+    """Events that cannot be folded back into a row of today's table."""
+
+    code = "LTH500"
+
+
+class MomentError(LithairError, ValueError):
+    """A moment that names no state: in the future, a naive datetime, or of the wrong type."""
+
+    code = "LTH510"
+
+
+class PastSessionError(LithairError):
+    """Something that a session on the past cannot do: write, lock, run text, read a table without events."""
+
+    code = "LTH520"
+
+
+class EmbeddedPostgresError(LithairError):
+    """No PostgreSQL could be found or started; the message lists what was tried."""
+
+    code = "LTH600"

@@ -1,0 +1,277 @@
+"""The text of a guard's function, put together from the table's shape.
+
+One road for the common case, in the fewest statements: what changed, the stream's upsert, the advertisement's check, the
+event. Everything rare (a row without a stream, a stream that was closed, a key change, a snapshot) branches off it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+
+from lithair_sqla.codec.values import ColumnValue
+from lithair_sqla.schema.names import literal
+
+__all__ = ["GuardShape", "guard_body", "key_expression", "row_expression", "truncate_body"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardShape:
+    """Everything a guard's text depends on."""
+
+    stream: str
+    columns: tuple[ColumnValue, ...]
+    hidden: tuple[str, ...]
+    keys: tuple[ColumnValue, ...]
+    created: str
+    updated: str
+    deleted: str
+    rules: tuple[tuple[str, tuple[str, ...]], ...]
+    schema_version: int
+    snapshot_frequency: int
+    snapshots_kept: int
+    refuses_foreign_writes: bool
+    captures_truncate: bool
+    tenant_id: int
+    node_id: int | None
+
+    @property
+    def columns_json(self) -> str:
+        """The recorded shape: one object a column, in the table's order."""
+        return json.dumps([{"name": column.name, "type": column.sql_type} for column in self.columns])
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change when a column comes, goes or changes its type."""
+        return sha256(self.columns_json.encode()).hexdigest()[:16]
+
+
+def key_expression(keys: tuple[ColumnValue, ...], row: str) -> str:
+    """Write the stream's key of ``row``: the primary key's text; several columns as a JSON array of their texts."""
+    if len(keys) == 1:
+        return keys[0].key(row)
+    return f"jsonb_build_array({', '.join(key.key(row) for key in keys)})::text"
+
+
+def row_expression(shape: GuardShape, row: str) -> str:
+    """Write all columns of ``row`` as one JSON object."""
+    text = f"to_jsonb({row})"
+    for name in shape.hidden:
+        text += f" - {literal(name)}"
+    special = [column for column in shape.columns if column.is_special]
+    if special:
+        pairs = ", ".join(f"{literal(column.name)}, {column.encode(row)}" for column in special)
+        text += f" || jsonb_build_object({pairs})"
+    return text
+
+
+def _same_key(shape: GuardShape, row: str) -> str:
+    return " AND ".join(f"t.{key.quoted} = {row}.{key.quoted}" for key in shape.keys)
+
+
+def _reread(shape: GuardShape, target: str) -> str:
+    """A row that was written again within the same statement has its newer image in the table, not in NEW."""
+    return f"""\
+    IF new.xmax <> '0'::xid THEN
+      SELECT t.* INTO new FROM {target} t WHERE {_same_key(shape, "new")};
+      IF NOT FOUND THEN
+        RETURN NULL;
+      END IF;
+    END IF;"""
+
+
+def _comparisons(shape: GuardShape) -> str:
+    return "\n".join(
+        f"    IF record_image_ne(ROW(new.{column.quoted}), ROW(old.{column.quoted})) THEN "
+        f"data := data || jsonb_build_object({literal(column.name)}, "
+        f"{column.encode('new') if column.is_special else 'new.' + column.quoted}); END IF;"
+        for column in shape.columns
+    )
+
+
+def _rules(shape: GuardShape) -> str:
+    text = ""
+    for event, columns in shape.rules:
+        names = ", ".join(literal(column) for column in columns)
+        text += f"""\
+    IF data - ARRAY[{names}] = '{{}}' THEN
+      type := {literal(event)};
+    END IF;
+"""
+    return text
+
+
+def _key_change(shape: GuardShape) -> str:
+    changed = " OR ".join(
+        f"record_image_ne(ROW(new.{key.quoted}), ROW(old.{key.quoted}))" for key in shape.keys
+    )
+    return f"""\
+    IF {changed} THEN
+      old_key := {key_expression(shape.keys, "old")};
+      IF old_key <> key THEN
+        PERFORM lithair.capture_delete({shape.tenant_id}, {literal(shape.stream)}, old_key, {literal(shape.deleted)},
+          {shape.schema_version}::smallint, {row_expression(shape, "old")}, jsonb_build_object('moved_to', key), {_node(shape)});
+        data := {row_expression(shape, "new")};
+        kind := 'c';
+        type := {literal(shape.created)};
+        meta := jsonb_build_object('moved_from', old_key);
+      END IF;
+    END IF;"""
+
+
+def _node(shape: GuardShape) -> str:
+    return "NULL::int" if shape.node_id is None else str(shape.node_id)
+
+
+def _snapshot(shape: GuardShape) -> str:
+    if shape.snapshot_frequency == 0:
+        return ""
+    return f"""
+  IF version % {shape.snapshot_frequency} = 0 AND kind <> 'd' THEN
+    PERFORM lithair.take_snapshot(stream, version, drawn, {row_expression(shape, "new")}, {shape.schema_version}::smallint,
+      NULL, {shape.snapshots_kept});
+  END IF;"""
+
+
+def _announced(shape: GuardShape) -> str:
+    if not shape.refuses_foreign_writes:
+        return ""
+    return """\
+  IF current_setting('lithair.session', true) IS DISTINCT FROM pg_current_xact_id()::text THEN
+    RAISE EXCEPTION '% of %.% refused: it takes writes only from sessions that announce themselves', tg_op, tg_table_schema, tg_table_name
+      USING ERRCODE = 'LT400', HINT = 'Write through an ORM session of the application, or declare Persistence(foreign_writes="capture").';
+  END IF;
+"""
+
+
+def _replayed() -> str:
+    """A rebuild writes rows that the log already has: only the owner can hold the checkpoint that says so."""
+    return """\
+  IF current_setting('lithair.replay', true) <> '' AND EXISTS (
+      SELECT FROM lithair.checkpoints c WHERE c.name = 'replay:' || tg_relid::text AND c.holder = pg_current_xact_id()::text::bigint) THEN
+    RETURN NULL;
+  END IF;
+"""
+
+
+def guard_body(shape: GuardShape, target: str) -> str:
+    """Write the body of the row trigger's function for a table called ``target``."""
+    stream = literal(shape.stream)
+    version = f"{shape.schema_version}::smallint"
+    return f"""\
+DECLARE
+  data jsonb := '{{}}';
+  meta jsonb;
+  origin jsonb;
+  context jsonb;
+  key text;
+  old_key text;
+  kind "char";
+  type text;
+  stream bigint;
+  version bigint;
+  status smallint;
+  low bigint;
+  drawn bigint;
+  transaction bigint;
+BEGIN
+{_replayed()}{_announced(shape)}\
+  IF tg_op = 'INSERT' THEN
+{_reread(shape, target)}
+    data := {row_expression(shape, "new")};
+    key := {key_expression(shape.keys, "new")};
+    kind := 'c';
+    type := {literal(shape.created)};
+  ELSIF tg_op = 'UPDATE' THEN
+{_reread(shape, target)}
+{_comparisons(shape)}
+    IF data = '{{}}' THEN
+      IF NOT record_image_ne(new, old) THEN
+        RETURN NULL;
+      END IF;
+      data := lithair.changed_columns({row_expression(shape, "new")}, {row_expression(shape, "old")});
+      IF data = '{{}}' THEN
+        RETURN NULL;
+      END IF;
+      meta := '{{"guard": "generic"}}';
+    END IF;
+    key := {key_expression(shape.keys, "new")};
+    kind := 'u';
+    type := {literal(shape.updated)};
+{_rules(shape)}{_key_change(shape)}
+  ELSE
+    IF EXISTS (SELECT FROM {target} t WHERE {_same_key(shape, "old")}) THEN
+      RETURN NULL;
+    END IF;
+    key := {key_expression(shape.keys, "old")};
+    kind := 'd';
+    type := {literal(shape.deleted)};
+  END IF;
+
+  IF current_setting('lithair.advertised', true) IS DISTINCT FROM pg_current_xact_id()::text THEN
+    low := lithair.advertise();
+  ELSE
+    transaction := current_setting('lithair.transaction')::bigint;
+    low := transaction;
+  END IF;
+  IF kind <> 'd' THEN
+    INSERT INTO lithair.streams AS s (tenant_id, name, key, version, first_position)
+    VALUES ({shape.tenant_id}, {stream}, key, 1, low)
+    ON CONFLICT ON CONSTRAINT {{{{streams_identity}}}} DO UPDATE SET version = s.version + 1
+    RETURNING s.id, s.version, s.status INTO stream, version, status;
+  ELSE
+    INSERT INTO lithair.streams AS s (tenant_id, name, key, version, first_position, status)
+    VALUES ({shape.tenant_id}, {stream}, key, 1, low, 1)
+    ON CONFLICT ON CONSTRAINT {{{{streams_identity}}}} DO UPDATE
+      SET version = s.version + 1, status = CASE s.status WHEN 0 THEN 1 ELSE 3 END
+    RETURNING s.id, s.version, s.status INTO stream, version, status;
+  END IF;
+  IF (version = 1) <> (kind = 'c') OR status <> CASE kind WHEN 'd' THEN 1 ELSE 0 END THEN
+    IF kind <> 'c' THEN
+      PERFORM lithair.log_event({shape.tenant_id}, stream, version, 'b', {literal(shape.stream + "Baseline")}, {version},
+        {row_expression(shape, "old")}, NULL, NULL, {_node(shape)});
+      UPDATE lithair.streams s SET version = s.version + 1, status = CASE kind WHEN 'd' THEN 1 ELSE 0 END
+       WHERE s.id = stream RETURNING s.version INTO version;
+      transaction := current_setting('lithair.transaction')::bigint;
+    ELSIF status <> 0 THEN
+      UPDATE lithair.streams s SET status = 0 WHERE s.id = stream;
+    ELSIF version > 1 THEN
+      kind := 'u';
+      type := {literal(shape.updated)};
+    END IF;
+  END IF;
+
+  drawn := nextval('lithair.position'::regclass);
+  IF transaction IS NULL THEN
+    transaction := drawn;
+    PERFORM set_config('lithair.transaction', drawn::text, true);
+  END IF;
+  IF drawn % {{{{check_every}}}} = 0 THEN
+    PERFORM lithair.extend_log();
+  END IF;
+  origin := nullif(current_setting('lithair.origin', true), '')::jsonb;
+  context := nullif(current_setting('lithair.context', true), '')::jsonb;
+  IF origin IS NOT NULL OR context IS NOT NULL THEN
+    meta := nullif(coalesce(origin, '{{}}') || coalesce(context->'meta', '{{}}') || coalesce(meta, '{{}}'), '{{}}');
+  END IF;
+  INSERT INTO lithair.events (position, stream_id, version, transaction_id, recorded_at, tenant_id, node_id, schema_version, kind,
+    type, correlation_id, causation_id, actor, data, meta)
+  VALUES (drawn, stream, version, transaction, clock_timestamp(), {shape.tenant_id}, {_node(shape)}, {version}, kind,
+    type, (context->>'correlation_id')::uuid, (context->>'causation_id')::uuid, coalesce(context->>'actor', session_user), data, meta);{_snapshot(shape)}
+  RETURN NULL;
+END"""
+
+
+def truncate_body(shape: GuardShape, target: str) -> str:
+    """Write the body of the statement trigger that logs TRUNCATE as one delete a row."""
+    return f"""\
+DECLARE
+  old record;
+BEGIN
+  FOR old IN SELECT t.* FROM {target} t ORDER BY {", ".join("t." + key.quoted for key in shape.keys)} LOOP
+    PERFORM lithair.capture_delete({shape.tenant_id}, {literal(shape.stream)}, {key_expression(shape.keys, "old")},
+      {literal(shape.deleted)}, {shape.schema_version}::smallint, {row_expression(shape, "old")}, '{{"truncate": true}}', {_node(shape)});
+  END LOOP;
+  RETURN NULL;
+END"""

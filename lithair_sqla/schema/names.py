@@ -1,0 +1,86 @@
+"""How the library's objects are called in one database, and how SQL templates come to speak those names.
+
+The SQL in ``sql/`` and in the guards is written as if everything stood in a schema called ``lithair``:
+``lithair.streams``, ``lithair.append(…)``. ``Names.render`` turns that into the real, quoted names, so that functions
+can pin their search path to ``pg_catalog`` and nobody's temporary or public objects can stand in for ours.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from zlib import crc32
+
+from lithair_sqla.options import StorageConfig
+
+__all__ = ["CHECK_EVERY_POSITIONS", "Names", "literal", "quote"]
+
+CHECK_EVERY_POSITIONS: Final = 65_536
+"""How often a writer looks whether the log's next partitions are there."""
+
+_OBJECT = re.compile(r"(?<!')\blithair\.([a-z_]+)")
+_REGCLASS = re.compile(r"'lithair\.([a-z_]+)'::regclass")
+_FLAG = re.compile(r"'lithair\.(advertised|transaction|origin)'")
+_PLACEHOLDER = re.compile(r"\{\{([a-z0-9_]+)\}\}")
+
+
+def quote(identifier: str) -> str:
+    """Quote an identifier, always, doubling what needs doubling."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(value: str | None) -> str:
+    """Write a string constant for SQL text; backslashes stay what they are (standard_conforming_strings)."""
+    if value is None:
+        return "NULL"
+    text = value.replace("'", "''")
+    return f"E'{text.replace(chr(92), chr(92) * 2)}'" if "\\" in text else f"'{text}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of one store's objects in one database.
+
+    Attributes:
+        schema: the schema they stand in, resolved (never ``None``).
+        config: where prefix, widths and bounds come from.
+    """
+
+    schema: str
+    config: StorageConfig
+
+    @property
+    def parts_schema(self) -> str:
+        """The schema of the log's partitions, out of sight of everything that lists the user's tables."""
+        if self.config.parts_schema is not None:
+            return self.config.parts_schema
+        own = f"{self.config.prefix}parts"
+        return own if self.schema == "public" else f"{self.schema[:40]}_{own}"
+
+    @property
+    def namespace(self) -> int:
+        """Fifteen bits that keep this store's advisory locks and settings apart from another's in the same database."""
+        return (crc32(f"{self.schema}.{self.config.prefix}".encode()) & 0x7FFF) or 1
+
+    def object(self, name: str) -> str:
+        """Return the quoted, qualified name of one of the library's objects."""
+        return f"{quote(self.schema)}.{quote(self.config.prefix + name)}"
+
+    def render(self, template: str) -> str:
+        """Turn SQL that speaks of ``lithair.…`` and ``{{placeholders}}`` into SQL for this database."""
+        values = {
+            "schema": self.schema,
+            "streams_identity": quote(f"{self.config.prefix}streams_identity"),
+            "parts": self.parts_schema.replace("'", "''"),
+            "leaf": f"{self.config.prefix}events_p",
+            "namespace": str(self.namespace),
+            "namespace3": f"{self.namespace & 0xFFF:03x}",
+            "width": str(self.config.partition_width),
+            "ahead": str(self.config.partitions_ahead),
+            "check_every": str(min(CHECK_EVERY_POSITIONS, max(1, self.config.partition_width // 16))),
+        }
+        text = _PLACEHOLDER.sub(lambda found: values[found[1]], template)
+        text = _FLAG.sub(lambda found: f"'lithair.{found[1]}_{self.namespace}'", text)
+        text = _REGCLASS.sub(lambda found: f"{literal(self.object(found[1]))}::regclass", text)
+        return _OBJECT.sub(lambda found: self.object(found[1]), text)

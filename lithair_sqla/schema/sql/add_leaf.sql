@@ -1,0 +1,26 @@
+-- Make the leaf of the log that holds one number's range of positions, built aside and attached under SHARE UPDATE
+-- EXCLUSIVE (the CHECK spares the scan). Answers whether it had to be made.
+CREATE OR REPLACE FUNCTION lithair.add_leaf(p_number bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  leaf text := '{{leaf}}' || lpad(p_number::text, 6, '0');
+  low bigint := p_number * {{width}};
+  high bigint := (p_number + 1) * {{width}};
+BEGIN
+  IF to_regclass(format('%I.%I', '{{parts}}', leaf)) IS NOT NULL THEN
+    RETURN false;
+  END IF;
+  EXECUTE format(
+    'CREATE TABLE %1$I.%2$I (LIKE lithair.events INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMPRESSION,
+       CONSTRAINT %3$I PRIMARY KEY (position), CONSTRAINT %4$I UNIQUE (stream_id, version),
+       CONSTRAINT %5$I CHECK (position >= %6$s AND position < %7$s))',
+    '{{parts}}', leaf, leaf || '_pk', leaf || '_version', leaf || '_range', low, high);
+  EXECUTE format('CREATE INDEX %1$I ON %2$I.%3$I USING brin (recorded_at) WITH (autosummarize = on)',
+    leaf || '_time', '{{parts}}', leaf);
+  EXECUTE format('ALTER TABLE lithair.events ATTACH PARTITION %I.%I FOR VALUES FROM (%s) TO (%s)',
+    '{{parts}}', leaf, low, high);
+  EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT %I', '{{parts}}', leaf, leaf || '_range');
+  RETURN true;
+END $$
