@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, MetaData, Table, event, text
 
 from lithair_sqla.errors import OptionError, SchemaError, UnsupportedDatabaseError
 from lithair_sqla.options import StorageConfig
+from lithair_sqla.schema.check import function_comments
 from lithair_sqla.schema.functions import (
     library_functions,
     parts_schema_statement,
@@ -93,7 +94,7 @@ def create_all(engine: Engine, target: Any = None, *, config: StorageConfig | No
         names = names_in(connection, library.config)
         lock(connection, names)
         if library.config.schema is not None:
-            connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS {names.object("")[: -len(library.config.prefix) - 3]}')
+            execute(connection, f"CREATE SCHEMA IF NOT EXISTS {names.quoted_schema}")
         metadata.create_all(connection)
 
 
@@ -108,7 +109,7 @@ def install(connection: Connection, library: LibraryTables) -> None:
     """Make or replace functions, partitions and guards in the caller's transaction; the tables must be there."""
     names = names_in(connection, library.config)
     lock(connection, names)
-    current = _comments(connection, names)
+    current = function_comments(connection, names)
     connection.exec_driver_sql(sequence_statement(names))
     _make_parts_schema(connection, names)
     for function in library_functions(names):
@@ -204,21 +205,6 @@ def _make_parts_schema(connection: Connection, names: Names) -> None:
             "schema with StorageConfig(parts_schema=…)"
         )
     execute(connection, parts_schema_statement(names))
-
-
-def _comments(connection: Connection, names: Names) -> dict[str, str | None]:
-    """Read the marks of the library's functions that are there."""
-    prefix = names.config.prefix
-    rows = connection.execute(
-        text(
-            "SELECT p.proname, obj_description(p.oid, 'pg_proc') FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
-            "WHERE n.nspname = :schema AND starts_with(p.proname, :prefix) UNION ALL "
-            "SELECT c.relname, obj_description(c.oid, 'pg_class') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = :schema AND c.relkind = 'v' AND starts_with(c.relname, :prefix)"
-        ),
-        {"schema": names.schema, "prefix": prefix},
-    )
-    return {row[0][len(prefix) :]: row[1] for row in rows}
 
 
 @event.listens_for(MetaData, "after_create")

@@ -31,6 +31,7 @@ FUNCTIONS: Final[tuple[tuple[str, str, bool], ...]] = (
     ("capture_delete", "FUNCTION", False),
     ("take_snapshot", "FUNCTION", False),
     ("save_snapshot", "FUNCTION", True),
+    ("begin_replay", "FUNCTION", False),
     ("refuse_truncate", "FUNCTION", False),
     ("event_log", "VIEW", True),
 )

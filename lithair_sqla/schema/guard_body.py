@@ -102,7 +102,7 @@ def _rules(shape: GuardShape) -> str:
     return text
 
 
-def _key_change(shape: GuardShape) -> str:
+def _key_change(shape: GuardShape, target: str) -> str:
     changed = " OR ".join(
         f"record_image_ne(ROW(new.{key.quoted}), ROW(old.{key.quoted}))" for key in shape.keys
     )
@@ -110,8 +110,10 @@ def _key_change(shape: GuardShape) -> str:
     IF {changed} THEN
       old_key := {key_expression(shape.keys, "old")};
       IF old_key <> key THEN
-        PERFORM lithair.capture_delete({shape.tenant_id}, {literal(shape.stream)}, old_key, {literal(shape.deleted)},
-          {shape.schema_version}::smallint, {row_expression(shape, "old")}, jsonb_build_object('moved_to', key), {_node(shape)});
+        IF NOT EXISTS (SELECT FROM {target} t WHERE {_same_key(shape, "old")}) THEN
+          PERFORM lithair.capture_delete({shape.tenant_id}, {literal(shape.stream)}, old_key, {literal(shape.deleted)},
+            {shape.schema_version}::smallint, {row_expression(shape, "old")}, jsonb_build_object('moved_to', key), {_node(shape)});
+        END IF;
         data := {row_expression(shape, "new")};
         kind := 'c';
         type := {literal(shape.created)};
@@ -130,7 +132,7 @@ def _snapshot(shape: GuardShape) -> str:
     return f"""
   IF version % {shape.snapshot_frequency} = 0 AND kind <> 'd' THEN
     PERFORM lithair.take_snapshot(stream, version, drawn, {row_expression(shape, "new")}, {shape.schema_version}::smallint,
-      NULL, {shape.snapshots_kept});
+      {literal(shape.fingerprint)}, {shape.snapshots_kept});
   END IF;"""
 
 
@@ -199,7 +201,7 @@ BEGIN
     key := {key_expression(shape.keys, "new")};
     kind := 'u';
     type := {literal(shape.updated)};
-{_rules(shape)}{_key_change(shape)}
+{_rules(shape)}{_key_change(shape, target)}
   ELSE
     IF EXISTS (SELECT FROM {target} t WHERE {_same_key(shape, "old")}) THEN
       RETURN NULL;
@@ -227,11 +229,11 @@ BEGIN
       SET version = s.version + 1, status = CASE s.status WHEN 0 THEN 1 ELSE 3 END
     RETURNING s.id, s.version, s.status INTO stream, version, status;
   END IF;
-  IF (version = 1) <> (kind = 'c') OR status <> CASE kind WHEN 'd' THEN 1 ELSE 0 END THEN
+  IF (version = 1) <> (kind = 'c') OR status <> (kind = 'd')::int THEN
     IF kind <> 'c' THEN
       PERFORM lithair.log_event({shape.tenant_id}, stream, version, 'b', {literal(shape.stream + "Baseline")}, {version},
         {row_expression(shape, "old")}, NULL, NULL, {_node(shape)});
-      UPDATE lithair.streams s SET version = s.version + 1, status = CASE kind WHEN 'd' THEN 1 ELSE 0 END
+      UPDATE lithair.streams s SET version = s.version + 1, status = (kind = 'd')::int
        WHERE s.id = stream RETURNING s.version INTO version;
       transaction := current_setting('lithair.transaction')::bigint;
     ELSIF status <> 0 THEN

@@ -39,12 +39,14 @@ class Guard:
         persistence: the class-level options.
         column_events: event type by column, from ``persistence(event=…)``.
         schema_version: shape of the events it writes.
+        keys: columns that identify a row where the table declares no primary key (an association table's).
     """
 
     stream: str
     persistence: Persistence
     column_events: Mapping[str, str] = field(default_factory=dict)
     schema_version: int = 1
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ def shape_of(table: Table, config: StorageConfig) -> GuardShape:
     guard = guard_of(table)
     if guard is None:
         raise MappingError(f"table {table.fullname} is not declared event-sourced")
-    if not table.primary_key.columns:
+    keys = guard.keys or tuple(column.name for column in table.primary_key.columns)
+    if not keys:
         raise MappingError(
             f"table {table.fullname} has no primary key, so its rows have no identity in the log: add one, or leave the "
             "table out"
@@ -103,7 +106,7 @@ def shape_of(table: Table, config: StorageConfig) -> GuardShape:
         stream=guard.stream,
         columns=tuple(columns.values()),
         hidden=tuple(hidden),
-        keys=tuple(columns[column.name] for column in table.primary_key.columns),
+        keys=tuple(columns[key] for key in keys),
         created=persistence.created_event or f"{guard.stream}Created",
         updated=persistence.updated_event or f"{guard.stream}Updated",
         deleted=persistence.deleted_event or f"{guard.stream}Deleted",

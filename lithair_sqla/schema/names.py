@@ -51,6 +51,11 @@ class Names:
     config: StorageConfig
 
     @property
+    def quoted_schema(self) -> str:
+        """The schema's quoted name."""
+        return quote(self.schema)
+
+    @property
     def parts_schema(self) -> str:
         """The schema of the log's partitions, out of sight of everything that lists the user's tables."""
         if self.config.parts_schema is not None:

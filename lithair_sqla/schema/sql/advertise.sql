@@ -10,15 +10,15 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  next bigint;
+  upcoming bigint;
 BEGIN
   -- A fresh sequence's next draw is last_value itself, not the number after it.
-  SELECT last_value + is_called::int INTO next FROM lithair.position;
-  PERFORM pg_advisory_xact_lock_shared(({{namespace}}::bigint << 48) | next);
+  SELECT last_value + is_called::int INTO upcoming FROM lithair.position;
+  PERFORM pg_advisory_xact_lock_shared(({{namespace}}::bigint << 48) | upcoming);
   PERFORM set_config('lithair.advertised', pg_current_xact_id()::text, true),
     set_config('lithair.transaction', '', true),
     set_config('lithair.origin', coalesce(nullif(jsonb_strip_nulls(jsonb_build_object(
       'application', nullif(current_setting('application_name'), ''),
       'role', nullif(nullif(current_setting('role'), 'none'), session_user)))::text, '{}'), ''), true);
-  RETURN next;
+  RETURN upcoming;
 END $$
