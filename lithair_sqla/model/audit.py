@@ -171,7 +171,7 @@ WITH folded AS (
       CASE WHEN {present} THEN {key_expression(fold.shape.keys, "t")} ELSE r.key END AS key,
       CASE WHEN {present} THEN {row_expression(fold.shape, "t")} END AS "row", r.state AS log
     FROM {fold.target} t FULL JOIN (SELECT * FROM folded WHERE alive) r ON {fold.match("t", "(r.record)")}
-   WHERE r.stream_id IS NULL OR NOT {present} OR {rows} *<> {log}
+   WHERE r.stream_id IS NULL OR NOT {present} OR record_image_ne({rows}, {log})
   UNION ALL
   SELECT 'versions', key, NULL, jsonb_build_object('events', events, 'last', version, 'stream', counted)
     FROM folded WHERE events <> version OR version <> counted

@@ -142,7 +142,7 @@ def _write_statement(fold: Folding) -> str:
         assignments = ", ".join(f"{column.quoted} = excluded.{column.quoted}" for column in columns)
         ours = ", ".join(_comparable(column.sql_type, f"t.{column.quoted}") for column in columns)
         theirs = ", ".join(_comparable(column.sql_type, f"excluded.{column.quoted}") for column in columns)
-        action = f"DO UPDATE SET {assignments} WHERE ROW({ours}) *<> ROW({theirs})"
+        action = f"DO UPDATE SET {assignments} WHERE record_image_ne(ROW({ours}), ROW({theirs}))"
     else:
         action = "DO NOTHING"
     insert = f"""\

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, bindparam, column, inspect, select, text
-from sqlalchemy.orm import Mapper, Session, lazyload
+from sqlalchemy import BindParameter, Connection, bindparam, column, inspect, select, text
+from sqlalchemy.orm import Mapper, Session, lazyload, with_polymorphic
 from sqlalchemy.sql.selectable import CTE
 
 from lithair_sqla.errors import OptionError, StreamNotFoundError
@@ -37,21 +37,28 @@ def identity_of(mapper: Mapper[Any], key: Any) -> tuple[Any, ...]:
     return values
 
 
+def key_parameter(fold: Folding) -> str:
+    """Write the key of a stream, made by the database itself of the bound values ``:key_0``, ``:key_1`` …"""
+    parts = [key.key_of(f"CAST(:key_{index} AS {key.sql_type})") for index, key in enumerate(fold.shape.keys)]
+    return parts[0] if len(parts) == 1 else f"jsonb_build_array({', '.join(parts)})::text"
+
+
+def key_binds(fold: Folding) -> list[BindParameter[Any]]:
+    """Return the parameters that ``key_parameter`` names, with the types of the table's key columns."""
+    return [bindparam(f"key_{index}", type_=fold.table.c[key.name].type) for index, key in enumerate(fold.shape.keys)]
+
+
 def stream_id(connection: Connection, fold: Folding, values: Sequence[Any]) -> StreamId:
-    """Return the stream that holds a row, its key written by the database itself.
+    """Return the stream that holds a row.
 
     Args:
         connection: on the database.
         fold: the row's table.
         values: the key's values, as Python knows them, in the order of the table's key columns.
     """
+    statement = text(f"SELECT {_escape_casts(key_parameter(fold))}").bindparams(*key_binds(fold))
     parameters = {f"key_{index}": value for index, value in enumerate(values)}
-    binds = [
-        bindparam(f"key_{index}", type_=fold.table.c[key.name].type) for index, key in enumerate(fold.shape.keys)
-    ]
-    parts = [key.key_of(f"CAST(:key_{index} AS {key.sql_type})") for index, key in enumerate(fold.shape.keys)]
-    expression = parts[0] if len(parts) == 1 else f"jsonb_build_array({', '.join(parts)})::text"
-    found: str = connection.execute(text(f"SELECT {expression}").bindparams(*binds), parameters).scalar_one()
+    found: str = connection.execute(statement, parameters).scalar_one()
     return StreamId(fold.shape.stream, found, fold.shape.tenant_id)
 
 
@@ -60,7 +67,7 @@ def rebuild_from_events(session: Session, class_: type[T], key: Any) -> T:
 
     Args:
         session: on the database that holds the log; its own objects stay as they are.
-        class_: an event-sourced class.
+        class_: an event-sourced class; the object may be of a subclass.
         key: the primary key; a tuple where it has several columns.
 
     Returns:
@@ -74,36 +81,31 @@ def rebuild_from_events(session: Session, class_: type[T], key: Any) -> T:
     mapper: Mapper[T] = inspect(class_)
     values = identity_of(mapper, key)
     connection = session.connection(bind_arguments={"mapper": mapper})
-    shadows: list[CTE] = []
-    translated: dict[str | None, None] = {}
-    parameters: dict[str, Any] = {}
-    for table in tables_of(mapper.with_polymorphic_mappers[0] if mapper.with_polymorphic_mappers else mapper):
-        if guard_of(table) is None:
-            continue
-        fold = folding(connection, table)
-        stream = stream_id(connection, fold, values)
-        name = f"lithair_key_{len(shadows)}"
-        parameters[name] = stream.key
-        shadows.append(_shadow(fold, table, name))
-        if table.schema is not None:
-            translated[table.schema] = None
-    statement = select(class_).options(lazyload("*")).add_cte(*shadows)
-    reader = Session(bind=connection, autoflush=False, expire_on_commit=False)
-    try:
-        options = {"schema_translate_map": translated} if translated else {}
-        found = reader.scalars(statement, parameters, execution_options=options).unique().one_or_none()
+    tables = {table: None for descendant in mapper.self_and_descendants for table in tables_of(descendant)}
+    shadows = [_shadow(folding(connection, table)) for table in tables if guard_of(table) is not None]
+    translated = {table.schema: None for table in tables if table.schema is not None}
+    entity = class_ if mapper.polymorphic_on is None else with_polymorphic(class_, "*")
+    statement = select(entity).options(lazyload("*")).add_cte(*shadows)
+    with Session(bind=connection, autoflush=False, expire_on_commit=False) as reader:
+        found: T | None = (
+            reader.scalars(
+                statement,
+                {f"key_{index}": value for index, value in enumerate(values)},
+                execution_options={"schema_translate_map": translated} if translated else {},
+            )
+            .unique()
+            .one_or_none()
+        )
         if found is None:
             raise StreamNotFoundError(
                 f"no live stream of {class_.__name__} has key {key!r}: it never had events, or the row was deleted"
             )
         reader.expunge(found)
-        return found
-    finally:
-        reader.close()
+    return found
 
 
-def _shadow(fold: Folding, table: Table, name: str) -> CTE:
-    """Write one stream's state, newest snapshot and tail, as a table of the same name."""
+def _shadow(fold: Folding) -> CTE:
+    """Write one stream's state, newest usable snapshot and tail, as a table of the row's table's name."""
     columns = fold.shape.columns
     body = fold.names.render(f"""\
 SELECT {fold.values(columns)}
@@ -117,12 +119,12 @@ SELECT {fold.values(columns)}
      WHERE e.stream_id = s.id AND e.version > coalesce(n.version, 0)
        AND e.position >= coalesce(n.position, s.first_position)) f
   CROSS JOIN LATERAL {fold.record()}
- WHERE s.tenant_id = {fold.shape.tenant_id} AND s.name = {fold.stream} AND s.key = :{name} AND s.status = 0""")
-    typed = [column(value.name, table.c[value.name].type) for value in columns]
-    return _escape_colons(body, name).columns(*typed).cte(table.name)
+ WHERE s.tenant_id = {fold.shape.tenant_id} AND s.name = {fold.stream} AND s.status = 0 AND s.key = """)
+    typed = [column(value.name, fold.table.c[value.name].type) for value in columns]
+    # text() takes a colon for a parameter: every one but the key's is escaped.
+    statement = text(body.replace(":", r"\:") + _escape_casts(key_parameter(fold)))
+    return statement.bindparams(*key_binds(fold)).columns(*typed).cte(fold.table.name)
 
 
-def _escape_colons(body: str, name: str) -> Any:
-    """Make ``text()`` leave every colon alone but the parameter's own."""
-    marked = body.replace(f":{name}", "\0").replace(":", r"\:").replace("\0", f":{name}")
-    return text(marked).bindparams(bindparam(name))
+def _escape_casts(expression: str) -> str:
+    return expression.replace("::", r"\:\:")

@@ -1,0 +1,37 @@
+"""Event sourcing for the SQLAlchemy models you already have, on the PostgreSQL you already run.
+
+Add ``EventSourced`` to a model: every change of its rows, by whatever route, becomes an event in the same transaction,
+and any row, query or moment can be rebuilt from the log. ``examples/quickstart.py`` shows it in twenty lines.
+"""
+
+from lithair_sqla.context import context
+from lithair_sqla.errors import ConcurrencyError, LithairError
+from lithair_sqla.model import hooks as _hooks  # noqa: F401 - its listeners make every session ours
+from lithair_sqla.model.audit import audit
+from lithair_sqla.model.declarative import EventSourced
+from lithair_sqla.model.history import history
+from lithair_sqla.model.rebuild import rebuild
+from lithair_sqla.options import Persistence, StorageConfig, persistence
+from lithair_sqla.schema.create import create_all
+from lithair_sqla.store import AsyncEventStore, EventStore
+from lithair_sqla.types import Event, ExpectedVersion, NewEvent, StreamId
+
+__all__ = [
+    "AsyncEventStore",
+    "ConcurrencyError",
+    "Event",
+    "EventSourced",
+    "EventStore",
+    "ExpectedVersion",
+    "LithairError",
+    "NewEvent",
+    "Persistence",
+    "StorageConfig",
+    "StreamId",
+    "audit",
+    "context",
+    "create_all",
+    "history",
+    "persistence",
+    "rebuild",
+]
