@@ -4,6 +4,8 @@ Add ``EventSourced`` to a model: every change of its rows, by whatever route, be
 and any row, query or moment can be rebuilt from the log. ``examples/quickstart.py`` shows it in twenty lines.
 """
 
+from __future__ import annotations
+
 from lithair_sqla.context import context
 from lithair_sqla.errors import ConcurrencyError, LithairError
 from lithair_sqla.model import hooks as _hooks  # noqa: F401 - its listeners make every session ours

@@ -93,7 +93,9 @@ _MAX_CHARACTERS = 1000
 
 def _text(name: str, value: str) -> str:
     if not value or len(value) > _MAX_CHARACTERS or "\0" in value:
-        raise OptionError(f"context({name}=…) must be 1 to {_MAX_CHARACTERS} characters without NUL, not {value[:40]!r}")
+        raise OptionError(
+            f"context({name}=…) must be 1 to {_MAX_CHARACTERS} characters without NUL, not {value[:40]!r}"
+        )
     return value
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Column, Computed, types as sqltypes
+from sqlalchemy import Column, Computed
+from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import base as pg_base
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -149,7 +150,7 @@ def column_value(column: Column[Any], *, owner: str) -> ColumnValue | None:
     )
 
 
-def _family(type_: TypeEngine[Any]) -> tuple[str, tuple[str, ...]]:  # noqa: PLR0911 - a table in code
+def _family(type_: TypeEngine[Any]) -> tuple[str, tuple[str, ...]]:  # noqa: C901, PLR0911, PLR0912 - a table in code
     match type_:
         case sqltypes.JSON():
             return "json", ()

@@ -1,7 +1,7 @@
 """The audit: does the log, replayed, equal the rows? One statement a table answers, and shows where it does not.
 
 It folds from the first event, never from snapshots (one copied from a wrong row would hide what it should find); the
-snapshots are then checked against the fold. Rows and log are seen in one snapshot of the database, so writers may go on.
+snapshots are then checked against the fold. Rows and log are seen in one snapshot of the database, so writers go on.
 """
 
 from __future__ import annotations
@@ -188,7 +188,8 @@ WITH compared AS (
     FROM lithair.snapshots n JOIN lithair.streams s ON s.id = n.stream_id
     CROSS JOIN LATERAL (
       SELECT lithair.merge(e.data ORDER BY e.version) AS state FROM lithair.events e
-       WHERE e.stream_id = n.stream_id AND e.version <= n.version AND e.position BETWEEN s.first_position AND n.position) f
+       WHERE e.stream_id = n.stream_id AND e.version <= n.version
+         AND e.position BETWEEN s.first_position AND n.position) f
    WHERE s.tenant_id = {fold.shape.tenant_id} AND s.name = {literal(fold.shape.stream)} AND n.state IS NOT NULL
 ), problems AS (
   SELECT 'snapshot' AS problem, key, "row", log FROM compared WHERE "row"::text IS DISTINCT FROM log::text

@@ -1,8 +1,8 @@
 """The mixin: what makes a mapped class event-sourced, and what is checked when it is mapped.
 
 ``EventSourced`` adds no column and almost no attribute. A listener on it, which SQLAlchemy hands down to every mapped
-subclass, reads the options, refuses what cannot work, and leaves a ``Guard`` on the table for ``create_all`` and Alembic
-to put into the database.
+subclass, reads the options, refuses what cannot work, and leaves a ``Guard`` on the table for ``create_all`` and
+Alembic to put into the database.
 """
 
 from __future__ import annotations
@@ -136,7 +136,9 @@ def declare(mapper: Mapper[Any], options: ModelOptions) -> None:
     if declared is not None and mapper.inherits is not None and mapper.inherits.local_table is table:
         # Single-table inheritance: the parent's guard serves the table; a child may add columns and their events.
         if options.persistence != declared.persistence and "__persistence__" in vars(class_):
-            raise OptionError(f"{name}: __persistence__ of a single-table subclass must be its parent's: one table, one guard")
+            raise OptionError(
+                f"{name}: __persistence__ of a single-table subclass must be its parent's: one table, one guard"
+            )
         events = {**declared.column_events, **_column_events(mapper, table, name)}
         table.info[INFO_KEY] = Guard(
             stream=declared.stream,
@@ -182,7 +184,12 @@ def _info_of(mapper: Mapper[Any], column: Column[Any], declared: Mapping[str, Ma
     override = declared.get(column.name)
     if override is None and column in mapper._columntoproperty:  # noqa: SLF001 - no public way round before configuration
         override = declared.get(mapper._columntoproperty[column].key)  # noqa: SLF001
-    return column.info if override is None else merge_column_options(column.info, override)
+    owner = mapper.class_.__name__
+    return (
+        column.info
+        if override is None
+        else merge_column_options(column.info, override, owner=owner, column=column.name)
+    )
 
 
 def _claim_stream(table: Table, stream: str) -> None:

@@ -85,7 +85,9 @@ def _target(target: Any, key: Any) -> tuple[Mapper[Any], tuple[Any, ...]]:
         model_options(target)
         mapper: Mapper[Any] = inspect(target)
         if key is None:
-            raise MappingError(f"history of class {target.__name__} needs a key: history(session, {target.__name__}, key)")
+            raise MappingError(
+                f"history of class {target.__name__} needs a key: history(session, {target.__name__}, key)"
+            )
         return mapper, identity_of(mapper, key)
     model_options(type(target))
     state: InstanceState[Any] = inspect(target)

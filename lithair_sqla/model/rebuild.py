@@ -1,4 +1,4 @@
-"""Rebuild a table from its log: rows that are missing are inserted, wrong ones put right, those that no stream knows removed.
+"""Rebuild a table from its log: missing rows are inserted, wrong ones put right, those that no stream knows removed.
 
 It walks the streams by ranges of their ids, each range a transaction of its own, so it shows progress, can be stopped
 and run again, and ends in the same place whatever the table held before.
@@ -51,8 +51,8 @@ def rebuild(
     """Make the tables of a class equal to what their log says.
 
     Args:
-        where: an engine, or a session that knows one (the rebuild has transactions of its own); its role must own the library's objects, since the guard lets nobody else write unlogged, and the table
-            where it has triggers of the user's own, which are switched off for each transaction.
+        where: an engine, or a session that knows one (the rebuild has transactions of its own). Its role must own the
+            library's objects, since the guard lets nobody else write unlogged, and the table where it has triggers of the user's own, which are switched off for each transaction.
         target: an event-sourced class (all its tables, parents first) or table.
         progress: called with (streams done, streams in all) after each batch.
         batch_streams: streams a transaction.
@@ -98,7 +98,8 @@ def _ranges(connection: Connection, fold: Folding, batch_streams: int) -> list[t
     rows = connection.execute(
         text(
             fold.names.render(
-                "SELECT min(id), max(id), count(*) FROM (SELECT s.id, (row_number() OVER (ORDER BY s.id) - 1) / :size AS batch "
+                "SELECT min(id), max(id), count(*) FROM ("
+                "SELECT s.id, (row_number() OVER (ORDER BY s.id) - 1) / :size AS batch "
                 "FROM lithair.streams s WHERE s.tenant_id = :tenant AND s.name = :name) s GROUP BY batch ORDER BY batch"
             )
         ),
@@ -115,7 +116,8 @@ def _replaying(engine: Engine, fold: Folding) -> Iterator[Connection]:
         connection.exec_driver_sql(begin.replace("%", "%%"), ())
         triggers = connection.execute(
             text(
-                "SELECT tgname, tgenabled::text FROM pg_trigger WHERE tgrelid = to_regclass(:target) AND NOT tgisinternal "
+                "SELECT tgname, tgenabled::text FROM pg_trigger WHERE tgrelid = to_regclass(:target) "
+                "AND NOT tgisinternal "
                 "AND tgenabled <> 'D' AND tgname NOT IN (:guard, :truncate)"
             ),
             {"target": fold.target, "guard": GUARD_TRIGGER, "truncate": TRUNCATE_TRIGGER},
@@ -147,7 +149,8 @@ def _write_statement(fold: Folding) -> str:
         action = "DO NOTHING"
     insert = f"""\
 INSERT INTO {fold.target} AS t ({names}) OVERRIDING SYSTEM VALUE
-SELECT {fold.values(columns)} FROM ({fold.folded("AND s.id BETWEEN %s AND %s")}) f, LATERAL {fold.record()} WHERE f.alive"""
+SELECT {fold.values(columns)} FROM ({fold.folded("AND s.id BETWEEN %s AND %s")}) f, LATERAL {fold.record()}
+ WHERE f.alive"""
     if not fold.table.primary_key.columns:  # an association table that nothing keeps unique
         return fold.names.render(f"{insert} AND NOT EXISTS (SELECT FROM {fold.target} t WHERE {fold.match('t', 'r')})")
     return fold.names.render(f"{insert}\nON CONFLICT ({conflict}) {action}")

@@ -33,12 +33,14 @@ def identity_of(mapper: Mapper[Any], key: Any) -> tuple[Any, ...]:
     values = tuple(key) if isinstance(key, (tuple, list)) else (key,)
     if len(values) != len(mapper.primary_key):
         names = ", ".join(column.name for column in mapper.primary_key)
-        raise OptionError(f"the primary key of {mapper.class_.__name__} is ({names}): {len(values)} values do not make one")
+        raise OptionError(
+            f"the primary key of {mapper.class_.__name__} is ({names}): {len(values)} values do not make one"
+        )
     return values
 
 
 def key_parameter(fold: Folding) -> str:
-    """Write the key of a stream, made by the database itself of the bound values ``:key_0``, ``:key_1`` …"""
+    """Write the key of a stream, made by the database itself of the bound values ``:key_0`` and so on."""
     parts = [key.key_of(f"CAST(:key_{index} AS {key.sql_type})") for index, key in enumerate(fold.shape.keys)]
     return parts[0] if len(parts) == 1 else f"jsonb_build_array({', '.join(parts)})::text"
 

@@ -88,7 +88,7 @@ def check_guards(connection: Connection, tables: Iterable[Table], names: Names) 
         reason = _reason(enabled, comment, wanted[name][1])
         if reason is not None:
             error = GuardError(
-                f"the guard of table {table.fullname} is {reason}, so writes to it would not all reach the log: {_MEND}",
+                f"the guard of table {table.fullname} is {reason}, so writes to it would miss the log: {_MEND}",
                 table=table.fullname,
                 reason=reason,
             )

@@ -19,7 +19,7 @@ from lithair_sqla.schema.functions import (
     sequence_statement,
 )
 from lithair_sqla.schema.guards import GUARD_TRIGGER, guard_of, guard_sql, qualified, shape_of
-from lithair_sqla.schema.names import Names, literal
+from lithair_sqla.schema.names import Names, quote
 from lithair_sqla.schema.tables import METADATA_KEY, LibraryTables
 
 __all__ = ["create_all", "grant", "install", "install_guard", "library_of", "names_in"]
@@ -100,9 +100,7 @@ def create_all(engine: Engine, target: Any = None, *, config: StorageConfig | No
 
 def lock(connection: Connection, names: Names) -> None:
     """Take, until the transaction ends, the lock that makes two installers wait for each other."""
-    connection.execute(
-        text("SELECT pg_advisory_xact_lock(:key)"), {"key": names.namespace << 48 | _LEAVES_LOCK}
-    )
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": names.namespace << 48 | _LEAVES_LOCK})
 
 
 def install(connection: Connection, library: LibraryTables) -> None:
@@ -142,8 +140,9 @@ def install_guard(connection: Connection, table: Table, names: Names) -> bool:
     shape = shape_of(table, names.config)
     connection.execute(
         text(
-            f"INSERT INTO {names.object('schemas')} (name, schema_version, relation, fingerprint, columns) "  # noqa: S608 - quoted by Names
-            "VALUES (:name, :version, :relation, :fingerprint, CAST(:columns AS jsonb)) ON CONFLICT (name, schema_version) "
+            f"INSERT INTO {names.object('schemas')} (name, schema_version, relation, fingerprint, columns) "
+            "VALUES (:name, :version, :relation, :fingerprint, CAST(:columns AS jsonb)) "
+            "ON CONFLICT (name, schema_version) "
             "DO UPDATE SET relation = excluded.relation, fingerprint = excluded.fingerprint, columns = excluded.columns"
         ),
         {
@@ -158,7 +157,7 @@ def install_guard(connection: Connection, table: Table, names: Names) -> bool:
 
 
 def grant(connection: Connection, target: Any, role: str) -> None:
-    """Give an application's role what it needs of the library's objects: SELECT on the tables, EXECUTE on the functions.
+    """Give an application's role what it needs of the library's objects: SELECT on tables, EXECUTE on functions.
 
     Nothing here lets it change or delete an event; rights on the user's own tables are the user's affair.
     """
@@ -195,13 +194,11 @@ def _make_parts_schema(connection: Connection, names: Names) -> None:
     ).scalar_one()
     if there:
         return
-    allowed = connection.exec_driver_sql(
-        "SELECT has_database_privilege(current_database(), 'CREATE')"
-    ).scalar_one()
+    allowed = connection.exec_driver_sql("SELECT has_database_privilege(current_database(), 'CREATE')").scalar_one()
     if not allowed:
         raise SchemaError(
             f"the role may not create schema {names.parts_schema!r}, which holds the log's partitions: let an "
-            f"administrator run CREATE SCHEMA {literal(names.parts_schema)[1:-1]} AUTHORIZATION <role>, or name an existing "
+            f"administrator run CREATE SCHEMA {quote(names.parts_schema)} AUTHORIZATION <role>, or name an existing "
             "schema with StorageConfig(parts_schema=…)"
         )
     execute(connection, parts_schema_statement(names))

@@ -90,9 +90,7 @@ def library_functions(names: Names) -> tuple[LibraryFunction, ...]:
 
 def sequence_statement(names: Names) -> str:
     """Write the statement that makes the sequence of positions."""
-    return (
-        f"CREATE SEQUENCE IF NOT EXISTS {names.object('position')} AS bigint CACHE 1"
-    )
+    return f"CREATE SEQUENCE IF NOT EXISTS {names.object('position')} AS bigint CACHE 1"
 
 
 def parts_schema_statement(names: Names) -> str:

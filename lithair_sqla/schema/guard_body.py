@@ -103,9 +103,7 @@ def _rules(shape: GuardShape) -> str:
 
 
 def _key_change(shape: GuardShape, target: str) -> str:
-    changed = " OR ".join(
-        f"record_image_ne(ROW(new.{key.quoted}), ROW(old.{key.quoted}))" for key in shape.keys
-    )
+    changed = " OR ".join(f"record_image_ne(ROW(new.{key.quoted}), ROW(old.{key.quoted}))" for key in shape.keys)
     return f"""\
     IF {changed} THEN
       old_key := {key_expression(shape.keys, "old")};

@@ -103,9 +103,7 @@ def _define(metadata: MetaData, config: StorageConfig) -> LibraryTables:
     prefix, schema = config.prefix, config.schema
 
     def table(name: str, *items: Any, **keywords: Any) -> Table:
-        return Table(
-            f"{prefix}{name}", metadata, *items, schema=schema, info={"lithair.library": True}, **keywords
-        )
+        return Table(f"{prefix}{name}", metadata, *items, schema=schema, info={"lithair.library": True}, **keywords)
 
     # Left out of the metadata's own list: made with the functions that draw from it.
     position = Sequence(f"{prefix}position", schema=schema, data_type=BigInteger, cache=1)
