@@ -15,8 +15,18 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   reserved record;
+  written record;
+  guarded int[];
 BEGIN
   duplicate := false;
+  SELECT array_agg(w.place) INTO guarded
+    FROM ROWS FROM (jsonb_to_recordset(p_streams) AS (n text)) WITH ORDINALITY AS w (n, place)
+   WHERE EXISTS (SELECT FROM lithair.schemas s WHERE s.name = w.n AND s.relation IS NOT NULL);
+  IF guarded IS NOT NULL AND EXISTS (
+      SELECT FROM jsonb_to_recordset(p_events) AS e (s int, k "char") WHERE e.k <> 'n' AND e.s = ANY (guarded)) THEN
+    RAISE EXCEPTION 'the streams of % belong to a table: only its guard writes events that change a row', p_streams->(guarded[1] - 1)->>'n'
+      USING ERRCODE = 'LT400', HINT = 'Write to the table, or append a note (kind n).';
+  END IF;
   IF p_key IS NOT NULL THEN
     SELECT c.positions, c.versions INTO positions, versions FROM lithair.claim(p_tenant, p_key, p_digest, p_key_ttl) c;
     IF positions IS NOT NULL THEN
@@ -24,26 +34,30 @@ BEGIN
       RETURN;
     END IF;
   END IF;
-  SELECT * INTO reserved FROM lithair.reserve(p_tenant, p_streams, jsonb_array_length(p_events), jsonb_path_exists(p_events, '$[*] ? (@.k != "n")'));
-  WITH written AS (
-    INSERT INTO lithair.events (position, stream_id, version, transaction_id, recorded_at, tenant_id, node_id, schema_version,
+  SELECT * INTO reserved FROM lithair.reserve(p_tenant, p_streams, jsonb_array_length(p_events));
+  WITH inserted AS (
+    INSERT INTO lithair.events AS w (position, stream_id, version, transaction_id, recorded_at, tenant_id, node_id, schema_version,
         kind, type, event_id, correlation_id, causation_id, actor, data, payload, meta)
-    SELECT CASE WHEN e.place = 1 THEN reserved.first_position ELSE nextval('lithair.position'::regclass) END,
-        reserved.ids[e.s], reserved.bases[e.s] + e.o, reserved.transaction_id, clock_timestamp(), p_tenant,
+    SELECT coalesce(reserved.positions[e.place], reserved.first_position + e.place - 1),
+        reserved.ids[e.s], reserved.bases[e.s] + e.o, reserved.transaction_id, reserved.recorded_at, p_tenant,
         (p_context->>'node_id')::int, e.v, e.k, e.t, e.i, (p_context->>'correlation_id')::uuid,
         (p_context->>'causation_id')::uuid, coalesce(p_context->>'actor', session_user), e.d, e.p,
         CASE WHEN p_context ? 'meta' THEN (p_context->'meta') || coalesce(e.m, '{}') ELSE e.m END
       FROM ROWS FROM (jsonb_to_recordset(p_events) AS (s int, o int, k "char", t text, v smallint, d jsonb, p jsonb, m jsonb, i uuid))
         WITH ORDINALITY AS e (s, o, k, t, v, d, p, m, i, place)
-    RETURNING events.position, events.version)
-  SELECT array_agg(w.position), array_agg(w.version) INTO positions, versions FROM written w;
-  UPDATE lithair.streams s SET status = CASE WHEN last.k = 'd' THEN 1 ELSE 0 END
-    FROM (SELECT DISTINCT ON (e.s) e.s, e.k FROM jsonb_to_recordset(p_events) AS e (s int, o int, k "char") WHERE e.k <> 'n'
-           ORDER BY e.s, e.o DESC) last
-   WHERE s.id = reserved.ids[last.s] AND s.status <> CASE WHEN last.k = 'd' THEN 1 ELSE 0 END
-     AND (reserved.reopened OR last.k = 'd');
+    RETURNING w.position, w.version, w.kind)
+  SELECT array_agg(i.position) AS positions, array_agg(i.version) AS versions, bool_or(i.kind = 'd') AS ended
+    INTO written FROM inserted i;
+  positions := written.positions;
+  versions := written.versions;
+  IF written.ended OR reserved.reopened THEN
+    UPDATE lithair.streams s SET status = (last.k = 'd')::int
+      FROM (SELECT DISTINCT ON (e.s) e.s, e.k FROM jsonb_to_recordset(p_events) AS e (s int, o int, k "char") WHERE e.k <> 'n'
+             ORDER BY e.s, e.o DESC) last
+     WHERE s.id = reserved.ids[last.s] AND s.status <> (last.k = 'd')::int;
+  END IF;
   IF p_key IS NOT NULL THEN
-    UPDATE lithair.idempotency i SET positions = append.positions, versions = append.versions
+    UPDATE lithair.idempotency i SET positions = written.positions, versions = written.versions
      WHERE i.tenant_id = p_tenant AND i.key = p_key;
   END IF;
 END $$

@@ -1,5 +1,7 @@
 -- Draw the next position in a transaction that has advertised; the first one drawn becomes the transaction's id.
--- Now and then it looks whether the log's next leaves are there, so that no write ever fails for lack of one.
+--
+-- Now and then it looks whether the log's next leaves are there. At the beginning of a leaf every draw looks whether that
+-- one is: more writers than it has such positions cannot be on their way at once, so none passes them unseen.
 CREATE OR REPLACE FUNCTION lithair.draw() RETURNS bigint
 LANGUAGE plpgsql
 AS $$
@@ -9,8 +11,9 @@ BEGIN
   IF coalesce(current_setting('lithair.transaction', true), '') = '' THEN
     PERFORM set_config('lithair.transaction', drawn::text, true);
   END IF;
-  IF drawn % {{check_every}} = 0 THEN
-    PERFORM lithair.extend_log();
+  IF drawn % {{check_every}} = 0 OR (drawn % {{width}} < 8192 AND drawn >= {{width}}
+      AND to_regclass(format('%I.%I', '{{parts}}', '{{leaf}}' || lpad((drawn / {{width}})::text, 6, '0'))) IS NULL) THEN
+    PERFORM lithair.extend_log(p_through => drawn);
   END IF;
   RETURN drawn;
 END $$

@@ -1,21 +1,28 @@
 -- Make the leaves that the next positions will need, some ahead; answers how many were made.
 --
--- Called at start-up, by operators, and as a last resort by a writer now and then: so it waits for nobody. Whoever finds
--- the lock taken, the log in use by an outer query (55006) or a lock time-out leaves the work to a later call.
-CREATE OR REPLACE FUNCTION lithair.extend_log(p_ahead int DEFAULT {{ahead}}) RETURNS int
+-- Called at start-up, by operators, and now and then by a writer, with the position it has drawn (p_through): it waits for
+-- nobody. Whoever finds the lock taken, the log in use by an outer query (55006) or a lock time-out leaves the work to a
+-- later call. Only a writer whose own position has no leaf yet waits for the transaction that makes it, and makes it if
+-- that one is rolled back: the last resort before a failed write.
+CREATE OR REPLACE FUNCTION lithair.extend_log(p_ahead int DEFAULT {{ahead}}, p_through bigint DEFAULT NULL) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '2s'
 AS $$
 DECLARE
+  key CONSTANT bigint := ({{namespace}}::bigint << 48) | ((1::bigint << 48) - 1);
   last bigint;
   made int := 0;
 BEGIN
-  SELECT last_value INTO last FROM lithair.position;
-  IF NOT pg_try_advisory_xact_lock(({{namespace}}::bigint << 48) | ((1::bigint << 48) - 1)) THEN
+  IF p_through IS NOT NULL
+      AND to_regclass(format('%I.%I', '{{parts}}', '{{leaf}}' || lpad((p_through / {{width}})::text, 6, '0'))) IS NULL THEN
+    PERFORM set_config('lock_timeout', '0', true);
+    PERFORM pg_advisory_xact_lock(key);
+  ELSIF NOT pg_try_advisory_xact_lock(key) THEN
     RETURN 0;
   END IF;
-  FOR number IN last / {{width}} .. last / {{width}} + p_ahead LOOP
+  SELECT greatest(last_value, p_through) INTO last FROM lithair.position;
+  FOR number IN least(last, p_through) / {{width}} .. last / {{width}} + p_ahead LOOP
     BEGIN
       IF lithair.add_leaf(number) THEN
         made := made + 1;
