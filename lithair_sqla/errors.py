@@ -74,7 +74,8 @@ class LithairError(Exception):
 
     def __str__(self) -> str:
         """Show the message with its code, so that a log line can be looked up."""
-        return f"[{self.code}] {super().__str__()}"
+        # Not super(): SQLAlchemy's errors would add a link to a page of theirs about our code.
+        return f"[{self.code}] {Exception.__str__(self)}"
 
 
 class OptionError(LithairError, ValueError):
@@ -153,7 +154,7 @@ class StoreError(LithairError):
     code = "LTH300"
 
 
-class ConcurrencyError(StoreError, StaleDataError):
+class ConcurrencyError(StoreError, StaleDataError):  # pyright: ignore[reportIncompatibleVariableOverride]
     """One or more streams are not at the version that the writer expected.
 
     It is also a ``StaleDataError``, which retry decorators written for the ORM know.
@@ -162,7 +163,7 @@ class ConcurrencyError(StoreError, StaleDataError):
         conflicts: every stream in conflict, each a ``Conflict`` (stream, expected, actual).
     """
 
-    code = "LTH301"
+    code = "LTH301"  # type: ignore[misc]  # of an instance in SQLAlchemy, of the class in ours
 
     def __init__(self, message: str, *, conflicts: Sequence[Any] = ()) -> None:
         super().__init__(message)

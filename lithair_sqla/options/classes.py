@@ -24,11 +24,11 @@ from lithair_sqla.options.values import (
     Places,
     Seconds,
     StreamName,
+    Version,
+    as_version,
 )
 
 __all__ = ["Caching", "Migration", "Persistence", "Storage"]
-
-_MAX_VERSION = 32_767
 
 
 @option_record
@@ -43,9 +43,11 @@ class Persistence(OptionRecord):
 
     Attributes:
         strategy: there is one.
-        name: name of the class's streams, 1 to 200 characters; ``None`` is the class's name.
-        snapshot_frequency: a snapshot at every so manyth version of a stream; ``None`` is ``StorageConfig``'s, 0 never.
-        max_snapshots_per_aggregate: how many of a stream are kept, newest first; ``None`` is ``StorageConfig``'s.
+        name: name of the class's streams; ``None`` is the class's name.
+        snapshot_frequency: versions from one snapshot of a stream to the next; 0 takes none, ``None`` is
+            ``StorageConfig``'s.
+        max_snapshots_per_aggregate: how many snapshots of a stream are kept, the newest; ``None`` is
+            ``StorageConfig``'s.
         created_event: type of the event of an inserted row; ``None`` is the stream's name and ``Created``.
         updated_event: … of an updated one; ``None`` is the stream's name and ``Updated``.
         deleted_event: … of a deleted one; ``None`` is the stream's name and ``Deleted``.
@@ -163,34 +165,22 @@ class Migration(OptionRecord):
     """Which shape the events of a class have, and how older ones come to it.
 
     Attributes:
-        version: the shape written now, 1 to 32,767; the text ``"2.0"`` is read as 2.
+        version: the shape written now.
         from_version: the oldest shape that can still be read.
         strategy: when older events are brought to it: as they are read, in the migration, or behind it.
     """
 
     _word: ClassVar[str] = "Migration"
 
-    version: int | str = 1
-    from_version: int | str | None = None
+    version: Version = 1
+    from_version: Version | None = None
     strategy: Literal["lazy", "eager", "background"] = "lazy"
 
     def _check(self) -> None:
-        version = _version("version", self.version)
+        version = as_version(self.version)
         object.__setattr__(self, "version", version)
         if self.from_version is not None:
-            oldest = _version("from_version", self.from_version)
+            oldest = as_version(self.from_version)
             object.__setattr__(self, "from_version", oldest)
             if oldest >= version:
                 raise OptionError(f"Migration(from_version={oldest}) must be below version, which is {version}")
-
-
-def _version(option: str, value: int | str) -> int:
-    number = value
-    if isinstance(number, str):
-        whole = number.removesuffix(".0")
-        number = int(whole) if whole.isascii() and whole.isdigit() else 0
-    if not 1 <= number <= _MAX_VERSION:
-        raise OptionError(
-            f"Migration({option}=…) must be a whole number, 1 to {_MAX_VERSION:,} ('2.0' is read as 2), not {value!r}"
-        )
-    return number

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from lithair_sqla.errors import OptionError
 from lithair_sqla.options.records import OptionRecord, option_record
-from lithair_sqla.options.values import ColumnName, ColumnNames, Days, EventName, Expression, IsoDate, Seconds
+from lithair_sqla.options.values import ColumnName, ColumnNames, Days, EventName, Expression, IsoDate, Scalar, Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -186,7 +186,7 @@ class MigrationColumn(OptionRecord):
 
     _word: ClassVar[str] = "migration"
 
-    default_value: str | int | float | bool | None = None
+    default_value: Scalar | None = None
     computed_from: Expression | None = None
     renamed_from: ColumnName | None = None
     deprecated: bool = False

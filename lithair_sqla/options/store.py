@@ -99,12 +99,12 @@ class StorageConfig(OptionRecord):
         prefix: begins the name of each of them.
         parts_schema: schema of the log's partitions, out of sight; ``None`` is named after schema and prefix
             (``lithair_parts``).
-        partition_width: positions in a partition of the log, 1,000 to 1,000,000,000.
-        partitions_ahead: partitions kept ready for what is to come, 1 to 100.
+        partition_width: positions in a partition of the log.
+        partitions_ahead: partitions kept ready for what is to come.
         tenant_id: whose streams these are; 0 where there are no tenants.
         node_id: which program writes, recorded with each event.
-        snapshot_frequency: a snapshot at every so manyth version of a stream; 0 is never.
-        max_snapshots_per_aggregate: how many of a stream are kept.
+        snapshot_frequency: versions from one snapshot of a stream to the next; 0 takes none.
+        max_snapshots_per_aggregate: how many snapshots of a stream are kept, the newest.
         snapshot_compression: how snapshots are compressed.
         compression_threshold: bytes from which on an event is packed.
         batch_size: how many events one append takes at most.

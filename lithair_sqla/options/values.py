@@ -7,10 +7,12 @@ value that several options share.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
+from math import isfinite
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, TypeAlias, Union, cast, get_args, get_origin
 
@@ -31,14 +33,18 @@ __all__ = [
     "Places",
     "Prefix",
     "Rule",
+    "Scalar",
     "SchemaName",
     "Seconds",
     "StreamName",
+    "Version",
+    "as_version",
     "nearest",
 ]
 
 _IDENTIFIER_BYTES: Final = 63
 _SHOWN_CHARACTERS: Final = 60
+_HIGHEST_VERSION: Final = 32_767  # a smallint in the log
 
 
 def _is_identifier(value: str) -> bool:
@@ -57,6 +63,28 @@ def _is_date(value: str) -> bool:
 
 def _names_columns(value: Mapping[str, Sequence[str]]) -> bool:
     return all(value.values())
+
+
+def _is_version(value: int | str) -> bool:
+    return 1 <= as_version(value) <= _HIGHEST_VERSION
+
+
+def as_version(value: int | str) -> int:
+    """Read a version; the seed's ``"2.0"`` is 2.
+
+    Raises:
+        ValueError: a text that is no whole number.
+    """
+    if isinstance(value, int):
+        return value
+    whole = re.fullmatch(r"([0-9]{1,5})(\.0)?", value)
+    if whole is None:
+        raise ValueError(f"{value!r} is no version")
+    return int(whole[1])
+
+
+def _is_finite(value: object) -> bool:
+    return not isinstance(value, float) or isfinite(value)
 
 
 _PRINTABLE: Final = r"\A[^\x00-\x1f\x7f\ud800-\udfff]+\Z"
@@ -91,6 +119,12 @@ SchemaName: TypeAlias = Annotated[
         description="a schema's name: 1 to 63 bytes without NUL, none of PostgreSQL's own (pg_…)",
     ),
     _is_schema,
+]
+Scalar: TypeAlias = Annotated[
+    str | int | float | bool, Meta(description="a text, a finite number, True or False"), _is_finite
+]
+Version: TypeAlias = Annotated[
+    int | str, Meta(description="a whole number, 1 to 32,767 ('2.0' is read as 2)"), _is_version
 ]
 Prefix: TypeAlias = Annotated[
     str,
