@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from lithair_sqla.context import context
 from lithair_sqla.errors import ConcurrencyError, LithairError
-from lithair_sqla.model import hooks as _hooks  # noqa: F401 - its listeners make every session ours
+from lithair_sqla.model import after_flush as _after_flush  # noqa: F401 - sessions become ours
+from lithair_sqla.model import hooks as _hooks
+from lithair_sqla.model.adopt import adopt, enrol
 from lithair_sqla.model.audit import audit
+from lithair_sqla.model.commands import emits, expect, record
 from lithair_sqla.model.declarative import EventSourced
 from lithair_sqla.model.history import history
 from lithair_sqla.model.rebuild import rebuild
@@ -30,10 +33,15 @@ __all__ = [
     "Persistence",
     "StorageConfig",
     "StreamId",
+    "adopt",
     "audit",
     "context",
     "create_all",
+    "emits",
+    "enrol",
+    "expect",
     "history",
     "persistence",
     "rebuild",
+    "record",
 ]

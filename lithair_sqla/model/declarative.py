@@ -24,7 +24,15 @@ from lithair_sqla.schema.tables import METADATA_KEY, LibraryTables
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EventSourced", "event_sourced_mappers", "is_event_sourced", "model_options", "tables_of"]
+__all__ = [
+    "EventSourced",
+    "declare",
+    "declare_table",
+    "event_sourced_mappers",
+    "is_event_sourced",
+    "model_options",
+    "tables_of",
+]
 
 _STREAMS_KEY: Final = "lithair.streams"
 _declared: WeakKeyDictionary[type, ModelOptions] = WeakKeyDictionary()
@@ -116,8 +124,15 @@ def _configured(mapper: Mapper[Any], class_: type, *_: Any) -> None:
     _declare_association_tables(mapper, model_options(class_))
 
 
-def declare(mapper: Mapper[Any], options: ModelOptions) -> None:
+def declare(
+    mapper: Mapper[Any], options: ModelOptions, *, columns: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
     """Make a mapped class event-sourced: check it, join the library's tables, leave the guard on its table.
+
+    Args:
+        mapper: the class's.
+        options: its class-level options.
+        columns: column options by name; ``None`` takes the class's ``__lithair_columns__``.
 
     Raises:
         MappingError: the class is not mapped to a table, or shares its stream name with another table.
@@ -139,7 +154,7 @@ def declare(mapper: Mapper[Any], options: ModelOptions) -> None:
             raise OptionError(
                 f"{name}: __persistence__ of a single-table subclass must be its parent's: one table, one guard"
             )
-        events = {**declared.column_events, **_column_events(mapper, table, name)}
+        events = {**declared.column_events, **_column_events(mapper, table, name, columns)}
         table.info[INFO_KEY] = Guard(
             stream=declared.stream,
             persistence=declared.persistence,
@@ -154,7 +169,7 @@ def declare(mapper: Mapper[Any], options: ModelOptions) -> None:
     table.info[INFO_KEY] = Guard(
         stream=stream,
         persistence=options.persistence,
-        column_events=_column_events(mapper, table, name),
+        column_events=_column_events(mapper, table, name, columns),
         schema_version=options.schema_version,
     )
 
@@ -166,8 +181,35 @@ def _check_types(table: Table, owner: str) -> None:
             column_value(column, owner=owner)
 
 
-def _column_events(mapper: Mapper[Any], table: Table, owner: str) -> dict[str, str]:
-    declared = getattr(mapper.class_, "__lithair_columns__", {})
+def declare_table(table: Table, persistence: Persistence, *, columns: Mapping[str, Mapping[str, Any]]) -> None:
+    """Make a table without a class event-sourced; its streams are named after it."""
+    for name in columns:
+        if name not in table.columns:
+            raise OptionError(
+                f"table {table.fullname} has no column {name!r} (it has {', '.join(table.columns.keys())})"
+            )
+    _check_types(table, table.fullname)
+    stream = persistence.name or table.name
+    _claim_stream(table, stream)
+    LibraryTables.of(table.metadata)
+    events = {}
+    for column in table.columns:
+        info = merge_column_options(column.info, columns.get(column.name, {}), owner=table.fullname, column=column.name)
+        event_name = column_options(info, owner=table.fullname, column=column.name).persistence.event
+        if event_name is not None:
+            events[column.name] = event_name
+    table.info[INFO_KEY] = Guard(
+        stream=stream,
+        persistence=persistence,
+        column_events=events,
+        keys=() if table.primary_key.columns else tuple(table.columns.keys()),
+    )
+
+
+def _column_events(
+    mapper: Mapper[Any], table: Table, owner: str, columns: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, str]:
+    declared = getattr(mapper.class_, "__lithair_columns__", {}) if columns is None else columns
     for name in declared:
         if name not in table.columns and name not in mapper.attrs:
             raise OptionError(f"{owner}: __lithair_columns__ names {name!r}, which is not a column of {table.fullname}")
@@ -209,13 +251,7 @@ def _declare_association_tables(mapper: Mapper[Any], options: ModelOptions) -> N
         table = relationship.secondary
         if not isinstance(table, Table) or INFO_KEY in table.info or table.info.get("lithair.library"):
             continue
-        _check_types(table, table.fullname)
-        _claim_stream(table, table.name)
-        table.info[INFO_KEY] = Guard(
-            stream=table.name,
-            persistence=Persistence(foreign_writes=options.persistence.foreign_writes),
-            keys=() if table.primary_key.columns else tuple(table.columns.keys()),
-        )
+        declare_table(table, Persistence(foreign_writes=options.persistence.foreign_writes), columns={})
 
 
 @event.listens_for(MetaData, "before_create")

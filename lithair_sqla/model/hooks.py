@@ -7,6 +7,7 @@ classes without the mixin they cost a look-up. A flush without a context, on an 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -19,13 +20,33 @@ from lithair_sqla.model.declarative import is_event_sourced, tables_of
 from lithair_sqla.schema.check import check_functions, check_guards, raise_first
 from lithair_sqla.schema.create import names_in
 from lithair_sqla.schema.guards import guard_of
+from lithair_sqla.schema.names import Names
 from lithair_sqla.schema.tables import LibraryTables
 
 __all__ = ["announce", "context_json"]
 
 _EMPTY: Final = Context()
 _checked: WeakKeyDictionary[Engine, set[Table]] = WeakKeyDictionary()
-_sent: WeakKeyDictionary[Connection, str | None] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What a transaction has been told."""
+
+    context: str = ""
+    refusing: bool = False
+    key: str | None = None
+
+    def covers(self, wanted: _Sent) -> bool:
+        return (
+            self.context == wanted.context
+            and self.refusing >= wanted.refusing
+            and (wanted.key is None or wanted.key == self.key)
+        )
+
+
+_NOTHING_SENT: Final = _Sent()
+_sent: WeakKeyDictionary[Connection, _Sent | None] = WeakKeyDictionary()
 
 
 def context_json(context: Context) -> str:
@@ -63,7 +84,7 @@ def _do_orm_execute(state: ORMExecuteState) -> None:
         # Core DML or text: what it writes to cannot be told, who writes can.
         connection = state.session.connection(bind_arguments=dict(state.bind_arguments))
         if connection.engine in _checked:
-            announce(connection, refusing=False)
+            announce(connection)
 
 
 def _prepare(session: Session, mappers: Iterable[Mapper[Any]]) -> None:
@@ -79,7 +100,8 @@ def _prepare(session: Session, mappers: Iterable[Mapper[Any]]) -> None:
         refusing = any(
             guard is not None and guard.persistence.foreign_writes == "refuse" for guard in map(guard_of, tables)
         )
-        announce(connection, refusing=refusing)
+        names = names_in(connection, LibraryTables.of(tables[0].metadata).config)
+        announce(connection, names=names, refusing=refusing)
 
 
 def _check(connection: Connection, tables: Iterable[Table]) -> None:
@@ -95,21 +117,32 @@ def _check(connection: Connection, tables: Iterable[Table]) -> None:
         _checked.setdefault(connection.engine, set()).update(found)
 
 
-def announce(connection: Connection, *, refusing: bool) -> None:
+def announce(connection: Connection, *, names: Names | None = None, refusing: bool = False) -> None:
     """Send the context in force to the database, once a transaction and again when it changes.
 
     Args:
         connection: in the transaction that is about to write.
+        names: the store written to; without it an idempotency key is left for a later write.
         refusing: a table about to be written refuses writes that no session announced.
+
+    Raises:
+        DuplicateCommand: the context's idempotency key was used before.
     """
-    context = context_json(current_context())
-    sent = _sent.get(connection, "")
-    mark = f"{context}+" if refusing else context
-    if sent is not None and mark in {sent, sent.removesuffix("+")}:
+    current = current_context()
+    text = context_json(current)
+    key = current.idempotency_key if names is not None else None
+    wanted = _Sent(text, refusing, key)
+    sent = _sent.get(connection, _NOTHING_SENT)
+    if sent is not None and sent.covers(wanted):
         return
-    announced = ", set_config('lithair.session', pg_current_xact_id()::text, true)" if refusing else ""
-    connection.exec_driver_sql(f"SELECT set_config('lithair.context', %s, true){announced}", (context,))
-    _sent[connection] = mark
+    calls, parameters = ["set_config('lithair.context', %s, true)"], [text]
+    if refusing:
+        calls.append("set_config('lithair.session', pg_current_xact_id()::text, true)")
+    if key is not None and names is not None:
+        calls.append(f"{names.object('claim_command')}({names.config.tenant_id}, %s, '7 days')")
+        parameters.append(key)
+    connection.exec_driver_sql(f"SELECT {', '.join(calls)}", tuple(parameters))
+    _sent[connection] = wanted
 
 
 @event.listens_for(Engine, "commit")

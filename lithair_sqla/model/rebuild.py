@@ -52,7 +52,8 @@ def rebuild(
 
     Args:
         where: an engine, or a session that knows one (the rebuild has transactions of its own). Its role must own the
-            library's objects, since the guard lets nobody else write unlogged, and the table where it has triggers of the user's own, which are switched off for each transaction.
+            library's objects, since the guard lets nobody else write unlogged, and the table where it has triggers of
+            the user's own, which are switched off for each transaction.
         target: an event-sourced class (all its tables, parents first) or table.
         progress: called with (streams done, streams in all) after each batch.
         batch_streams: streams a transaction.

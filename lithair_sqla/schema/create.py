@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, MetaData, Table, event, text
 
@@ -26,6 +27,8 @@ __all__ = ["create_all", "grant", "install", "install_guard", "library_of", "nam
 
 _LEAVES_LOCK: Final = (1 << 48) - 2
 _MINIMUM_VERSION: Final = (14, 0)
+
+_names: WeakKeyDictionary[Engine, dict[StorageConfig, Names]] = WeakKeyDictionary()
 
 
 def library_of(target: Any) -> LibraryTables:
@@ -47,13 +50,27 @@ def names_in(connection: Connection, config: StorageConfig) -> Names:
         UnsupportedDatabaseError: not PostgreSQL 14 or newer through psycopg.
         SchemaError: no schema of the search path exists to hold the objects.
     """
-    check_database(connection)
-    schema = config.schema
-    if schema is None:
-        schema = connection.exec_driver_sql("SELECT current_schema()").scalar_one_or_none()
-    if schema is None:
+    known = _names.setdefault(connection.engine, {})
+    found = known.get(config)
+    if found is None:
+        check_database(connection)
+        found = known[config] = Names(config.schema or _default_schema(connection, config), config)
+    return found
+
+
+def _default_schema(connection: Connection, config: StorageConfig) -> str:
+    """Return the schema that holds the objects, or is to hold them; found too where the search path is empty."""
+    found: str | None = connection.execute(
+        text(
+            "SELECT coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE c.oid = to_regclass(:streams)), current_schema(), (SELECT min(n.nspname) FROM pg_class c "
+            "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = :streams HAVING count(*) = 1))"
+        ),
+        {"streams": f"{config.prefix}streams"},
+    ).scalar_one()
+    if found is None:
         raise SchemaError("no schema of the search path exists: create one, or name it with StorageConfig(schema=…)")
-    return Names(schema, config)
+    return found
 
 
 def check_database(connection: Connection) -> None:

@@ -38,8 +38,15 @@ class GuardShape:
 
     @property
     def columns_json(self) -> str:
-        """The recorded shape: one object a column, in the table's order."""
-        return json.dumps([{"name": column.name, "type": column.sql_type} for column in self.columns])
+        """The recorded shape: one object a column, in the table's order, those of the key with their place in it."""
+        places = {key.name: place for place, key in enumerate(self.keys)}
+        return json.dumps(
+            [
+                {"name": column.name, "type": column.sql_type}
+                | ({"key": places[column.name]} if column.name in places else {})
+                for column in self.columns
+            ]
+        )
 
     @property
     def fingerprint(self) -> str:
