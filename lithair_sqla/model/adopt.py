@@ -1,8 +1,8 @@
 """Take in what was there before: baselines for the rows of a table, and classes that one cannot edit.
 
 ``adopt`` installs the guard and then writes one baseline event for each row that has no stream yet, set-based, in
-batches by key, while the application goes on writing: whoever comes first, the guard (which writes a baseline before the
-first update) or the batch, takes the row's lock and the stream, and the other finds it done.
+batches by key, while the application goes on writing: whoever comes first, the guard (which writes a baseline before
+the first update) or the batch, takes the row's lock and the stream, and the other finds it done.
 """
 
 from __future__ import annotations
@@ -180,7 +180,8 @@ WITH batch AS MATERIALIZED (
   INSERT INTO lithair.events (position, stream_id, version, transaction_id, recorded_at, tenant_id, node_id,
       schema_version, kind, type, actor, data)
   SELECT nextval('lithair.position'::regclass), o.id, o.version, %(transaction)s, clock_timestamp(),
-      {shape.tenant_id}, {node}, {shape.schema_version}::smallint, 'b', {literal(shape.stream + "Baseline")}, session_user, k.data
+      {shape.tenant_id}, {node}, {shape.schema_version}::smallint, 'b', {literal(shape.stream + "Baseline")},
+      session_user, k.data
     FROM opened o JOIN keyed k ON k.key = o.key
   RETURNING 1
 )

@@ -1,6 +1,6 @@
 """What a session has been told and not yet sent: named calls, notes and expectations, each in its transaction's buffer.
 
-A buffer belongs to a ``SessionTransaction``: a savepoint that is rolled back takes its calls and notes with it, one that
+A buffer belongs to a ``SessionTransaction``: a savepoint that is rolled back takes its calls and notes along, one that
 is released hands them to its parent. Expectations belong to the outermost transaction and outlive savepoints.
 """
 
