@@ -87,7 +87,7 @@ def library_functions(names: Names) -> tuple[LibraryFunction, ...]:
     """Render every function of the library for one database."""
     made = []
     for name, kind, is_public in FUNCTIONS:
-        statement = names.render(_template(name))
+        statement = names.template(_template(name))
         signature = names.object(name) + ("(jsonb)" if kind == "AGGREGATE" else "")
         digest = sha256(statement.encode()).hexdigest()[:16]
         made.append(LibraryFunction(name, kind, statement, signature, digest, is_public))

@@ -19,10 +19,15 @@ __all__ = ["CHECK_EVERY_POSITIONS", "Names", "literal", "quote"]
 CHECK_EVERY_POSITIONS: Final = 65_536
 """How often a writer looks whether the log's next partitions are there."""
 
-_OBJECT = re.compile(r"(?<!')\blithair\.([a-z_]+)")
-_REGCLASS = re.compile(r"'lithair\.([a-z_]+)'::regclass")
-_FLAG = re.compile(r"'lithair\.(advertised|transaction|origin)'")
-_PLACEHOLDER = re.compile(r"\{\{([a-z0-9_]+)\}\}")
+_OURS = r"""
+    (?: (?<=current_setting\() | (?<=set_config\() ) 'lithair\.(?P<flag>advertised|transaction|origin)'
+  | 'lithair\.(?P<regclass>[a-z_]+)'::regclass
+  | (?<!') \b lithair\.(?P<object>[a-z_]+)
+  | \{\{(?P<placeholder>[a-z0-9_]+)\}\}
+"""
+_IN_TEMPLATES = re.compile(_OURS, re.VERBOSE)
+# A quoted name or constant is taken in one piece, and left as it is.
+_OUTSIDE_QUOTES = re.compile(_OURS.replace("| (?<!')", """| "(?:[^"]|"")*" | '(?:[^']|'')*' | (?<!')"""), re.VERBOSE)
 
 
 def quote(identifier: str) -> str:
@@ -72,8 +77,32 @@ class Names:
         """Return the quoted, qualified name of one of the library's objects."""
         return f"{quote(self.schema)}.{quote(self.config.prefix + name)}"
 
-    def render(self, template: str) -> str:
-        """Turn SQL that speaks of ``lithair.…`` and ``{{placeholders}}`` into SQL for this database."""
+    def template(self, text: str) -> str:
+        """Turn a file of ``sql/`` into SQL for this database: names and placeholders are replaced wherever they stand."""
+        return _IN_TEMPLATES.sub(self._own, text)
+
+    def render(self, text: str) -> str:
+        """Turn SQL that speaks of ``lithair.…`` and ``{{placeholders}}`` into SQL for this database.
+
+        What is quoted is left as it is, save for our own constants: a user's table may well be called
+        ``lithair.streams``, or a stream ``{{prefix}}``.
+        """
+        return _OUTSIDE_QUOTES.sub(self._own, text)
+
+    def _own(self, found: re.Match[str]) -> str:
+        match found.lastgroup:
+            case "flag":
+                return f"'lithair.{found['flag']}_{self.namespace}'"
+            case "regclass":
+                return f"{literal(self.object(found['regclass']))}::regclass"
+            case "object":
+                return self.object(found["object"])
+            case "placeholder":
+                return self._placeholder(found["placeholder"])
+            case _:
+                return found[0]
+
+    def _placeholder(self, name: str) -> str:
         values = {
             "schema": self.schema,
             "streams_identity": quote(f"{self.config.prefix}streams_identity"),
@@ -85,7 +114,4 @@ class Names:
             "ahead": str(self.config.partitions_ahead),
             "check_every": str(min(CHECK_EVERY_POSITIONS, max(1, self.config.partition_width // 16))),
         }
-        text = _PLACEHOLDER.sub(lambda found: values[found[1]], template)
-        text = _FLAG.sub(lambda found: f"'lithair.{found[1]}_{self.namespace}'", text)
-        text = _REGCLASS.sub(lambda found: f"{literal(self.object(found[1]))}::regclass", text)
-        return _OBJECT.sub(lambda found: self.object(found[1]), text)
+        return values[name]
