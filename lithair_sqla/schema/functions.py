@@ -39,6 +39,9 @@ FUNCTIONS: Final[tuple[tuple[str, str, bool], ...]] = (
     ("begin_replay", "FUNCTION", False),
     ("begin_batch", "FUNCTION", False),
     ("refuse_truncate", "FUNCTION", False),
+    ("position_at", "FUNCTION", True),
+    ("moment", "FUNCTION", True),
+    ("state_at", "FUNCTION", True),
     ("event_log", "VIEW", True),
 )
 """Every function, in an order in which they can be made."""
