@@ -12,6 +12,7 @@ from lithair_sqla.errors import EmbeddedPostgresError
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
+DRIVER = "postgresql+psycopg"
 CONNECT_TIMEOUT_SECONDS = 10
 
 

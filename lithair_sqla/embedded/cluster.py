@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 from sqlalchemy import URL
 
 from lithair_sqla.embedded import accounts, watchdog
+from lithair_sqla.embedded.backend import DRIVER
 from lithair_sqla.embedded.folder import Folder
 from lithair_sqla.errors import EmbeddedPostgresError
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from lithair_sqla.embedded.request import Request
 
 SUPERUSER = "postgres"
+"""The server's first user, and the name of its first database."""
+
 PORT = 5432
 """The port in the socket's name. Every server has a socket folder of its own, so all can have the same."""
 
@@ -58,21 +61,7 @@ class Cluster:
         try:
             account, binaries = accounts.choose(binaries, tree=tree, data=folder.data, copies=folder.path / "install")
             account.own(folder.socket)
-            url = URL.create(
-                "postgresql+psycopg",
-                username=SUPERUSER,
-                database="postgres",
-                query={"host": str(folder.socket), "port": str(PORT)},
-            )
-            if request.tcp:
-                url = URL.create(
-                    "postgresql+psycopg",
-                    username=SUPERUSER,
-                    password=secrets.token_urlsafe(16),
-                    host="127.0.0.1",
-                    port=_free_port(),
-                    database="postgres",
-                )
+            url = _address(folder, tcp=request.tcp)
             arguments = [
                 *("-D", str(folder.data)),
                 *("-k", str(folder.socket)),
@@ -81,7 +70,7 @@ class Cluster:
                 *request.server_arguments(),
             ]
             cluster = cls(folder=folder, binaries=binaries, account=account, arguments=arguments, url=url)
-            cluster._initialise()
+            cluster._initialise(durable=request.durable)
             cluster.start()
         except BaseException:
             folder.close()
@@ -89,14 +78,15 @@ class Cluster:
         atexit.register(cluster._close_at_exit, os.getpid())
         return cluster
 
-    def _initialise(self) -> None:
-        """Run initdb."""
+    def _initialise(self, *, durable: bool) -> None:
+        """Run initdb; data that need not outlive the machine are not waited for."""
         command = [
             *self.account.prefix,
             str(self.binaries / "initdb"),
             *("-D", str(self.folder.data)),
             *("-U", SUPERUSER),
-            *("--encoding=UTF8", "--locale=C", "--auth-local=trust", "--no-sync", "--no-instructions"),
+            *("--encoding=UTF8", "--locale=C", "--auth-local=trust", "--no-instructions"),
+            *(() if durable else ("--no-sync",)),
         ]
         if (password := self.url.password) is not None:
             secret = self.folder.path / "password"
@@ -214,6 +204,17 @@ class Cluster:
     def _last_words(self) -> str:
         lines = [line for line in self.folder.log.read_text(errors="replace").splitlines() if line.strip()]
         return " | ".join(lines[-_LOG_LINES:]) or "it said nothing"
+
+
+def _address(folder: Folder, *, tcp: bool) -> URL:
+    """Decide where a server will be: at its socket, or at a free port with a password of its own."""
+    if not tcp:
+        socket_of_ours = {"host": str(folder.socket), "port": str(PORT)}
+        return URL.create(DRIVER, username=SUPERUSER, database=SUPERUSER, query=socket_of_ours)
+    password = secrets.token_urlsafe(16)
+    return URL.create(
+        DRIVER, username=SUPERUSER, password=password, host="127.0.0.1", port=_free_port(), database=SUPERUSER
+    )
 
 
 def _free_port() -> int:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import URL
 
+from lithair_sqla.embedded.backend import DRIVER
 from lithair_sqla.errors import EmbeddedPostgresError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def open_container(request: Request) -> ContainerServer:
         container = PostgresContainer(IMAGE, driver=None).with_command(["postgres", *request.server_arguments()])
         container.start()
         url = URL.create(
-            "postgresql+psycopg",
+            DRIVER,
             username=container.username,
             password=container.password,
             host=container.get_container_host_ip(),

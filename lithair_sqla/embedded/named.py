@@ -11,13 +11,13 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from lithair_sqla.embedded import backend
+from lithair_sqla.embedded.backend import DRIVER
 from lithair_sqla.errors import EmbeddedPostgresError
 
 if TYPE_CHECKING:
     from lithair_sqla.embedded.request import Request
 
-_DRIVER = "postgresql+psycopg"
-_SCHEMES = {"postgres", "postgresql", _DRIVER}
+_SCHEMES = {"postgres", "postgresql", DRIVER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +88,15 @@ def read_dsn(dsn: str, *, variable: str) -> URL:
     except (ArgumentError, ValueError) as error:  # SQLAlchemy leaves a bad port to int()
         raise EmbeddedPostgresError(f"{variable} is not a URL: {error}") from error
     if url.drivername not in _SCHEMES:
-        raise EmbeddedPostgresError(f"{variable} names {url.drivername}://, not {_DRIVER}://")
-    return url.set(drivername=_DRIVER)
+        raise EmbeddedPostgresError(f"{variable} names {url.drivername}://, not {DRIVER}://")
+    return url.set(drivername=DRIVER)
 
 
 def _url_of(parts: dict[str, str]) -> URL:
     """Make a URL of libpq's parameters; sockets and lists of hosts have their place in its query."""
     one_host = parts.get("host", "") and not parts["host"].startswith("/") and "," not in parts["host"]
     return URL.create(
-        _DRIVER,
+        DRIVER,
         username=parts.pop("user", None),
         password=parts.pop("password", None),
         host=parts.pop("host") if one_host else None,
