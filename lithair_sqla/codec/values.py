@@ -1,8 +1,7 @@
 """How a column's value becomes JSON in the log and comes back, as SQL expressions.
 
-For nearly every type that is PostgreSQL's own ``to_jsonb`` one way and ``jsonb_populate_record`` the other. The few
-whose values would not survive (SQL null against JSON null, array bounds, minus zero, hstore, settings that change the
-text) get an expression of their own; a type that cannot be carried at all is refused.
+For nearly every type that is PostgreSQL's own ``to_jsonb`` one way and ``jsonb_populate_record`` the other. The
+``families`` whose values would not survive that get an expression of their own; a column without a type is refused.
 """
 
 from __future__ import annotations
@@ -12,21 +11,19 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Computed
 from sqlalchemy import types as sqltypes
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import base as pg_base
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from lithair_sqla.codec.families import DIALECT, family_of, is_builtin, underlying_type
 from lithair_sqla.errors import ColumnTypeError
 
 __all__ = ["ColumnValue", "column_value", "underlying_type"]
 
-_DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
-_QUOTE: Final = pg_base.PGIdentifierPreparer(_DIALECT).quote_identifier
+_QUOTE: Final = pg_base.PGIdentifierPreparer(DIALECT).quote_identifier
 
 _ESCAPE: Final = "$lithair"
 """Wraps a JSON null (which replay could not tell from SQL's) and any object that has this very key."""
 
-_SETTINGS: Final[dict[str, str]] = {
+_PINNED: Final[dict[str, str]] = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, MDY",
     "IntervalStyle": "iso_8601",
@@ -36,7 +33,7 @@ _SETTINGS: Final[dict[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnValue:
     """One column, as the guard writes it and replay reads it.
 
@@ -44,16 +41,23 @@ class ColumnValue:
         name: the column's name in the database.
         sql_type: its type as DDL would spell it.
         settings: settings that its text depends on, with the values to pin.
-        family: which of the special treatments it needs; ``"plain"`` for none.
-        generated: it is computed by the database (stored), so that replay must not write it.
-        key: its part of a stream's key, with ``{}`` for the row's name.
+        family: how it is treated, see ``families``.
+        generated: it is computed by the database, so that replay must not write it.
+        perhaps_virtual: … and whether it is stored depends on the server: left out where it is null.
+        nullable: it may be null.
+        exact: values that are equal have the same text, as a key.
+        builtin: its type is PostgreSQL's own.
     """
 
     name: str
     sql_type: str
     settings: tuple[tuple[str, str], ...]
     family: str
-    generated: bool
+    generated: bool = False
+    perhaps_virtual: bool = False
+    nullable: bool = False
+    exact: bool = True
+    builtin: bool = True
 
     @property
     def quoted(self) -> str:
@@ -63,18 +67,18 @@ class ColumnValue:
     @property
     def is_special(self) -> bool:
         """Whether ``to_jsonb(row)`` alone would not do for it."""
-        return self.family in {"json", "hstore", "float", "array", "opaque_array"}
+        return self.family in {"json", "jsonb", "text", "float", "array"}
 
     def encode(self, row: str) -> str:
         """Write the column of ``row`` as a ``jsonb`` expression."""
         value = f"{row}.{self.quoted}"
         match self.family:
-            case "json":
+            case "json" | "jsonb":
                 return (
                     f"CASE WHEN {value}::jsonb = 'null' OR {value}::jsonb #> '{{{_ESCAPE}}}' IS NOT NULL "
                     f"THEN jsonb_build_object('{_ESCAPE}', {value}) ELSE to_jsonb({value}) END"
                 )
-            case "hstore" | "opaque_array":
+            case "text":
                 return f"to_jsonb({value}::text)"
             case "float":
                 return f"CASE WHEN {value}::text = '-0' THEN '\"-0\"' ELSE to_jsonb({value}) END"
@@ -86,24 +90,30 @@ class ColumnValue:
     def decode(self, state: str, record: str) -> str:
         """Read the column from ``state`` (jsonb), ``record`` being that state as a row of the table's type."""
         value = f"{record}.{self.quoted}"
-        if self.family != "json":
+        if self.family not in {"json", "jsonb"}:
             return value
         path = "{" + '"' + self.name.replace("\\", "\\\\").replace('"', '\\"') + f'",{_ESCAPE}' + "}"
-        inner = f"({state} #> {_literal(path)})"
-        return f"coalesce({inner}{'::json' if self.sql_type == 'JSON' else ''}, {value})"
+        return f"coalesce(({state} #> {_literal(path)})::{self.family}, {value})"
+
+    def image(self, value: str) -> str:
+        """Write a value (of a row or decoded) as what has to be the same, byte for byte, in row and log."""
+        return f"({value})::jsonb" if self.family in {"json", "jsonb"} else value
 
     def key(self, row: str) -> str:
         """Write the column of ``row`` as the text that names a stream: equal for values that are equal as keys."""
-        value = f"{row}.{self.quoted}" if row else self.quoted
-        return self.key_of(value)
+        return self.key_of(f"{row}.{self.quoted}")
 
-    def key_of(self, value: str) -> str:
+    def key_of(self, value: str) -> str:  # noqa: PLR0911 - a table in code
         """Write any expression of the column's type as its part of a stream's key."""
         match self.family:
             case "numeric":
                 return f"trim_scale({value})::text"
+            case "float":
+                return f"CASE WHEN {value} = 0 THEN '0' ELSE {value}::text END"
             case "citext":
                 return f"lower({value}::text)"
+            case "interval":
+                return f"justify_interval({value})::text"
             case "timestamptz":
                 return f"to_jsonb({value} AT TIME ZONE 'UTC') #>> '{{}}'"
             case "timestamp":
@@ -111,13 +121,15 @@ class ColumnValue:
             case _:
                 return f"{value}::text"
 
-
-def underlying_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:
-    """Return the PostgreSQL type under variants and type decorators."""
-    found: TypeEngine[Any] = type_.dialect_impl(_DIALECT)
-    while isinstance(found, TypeDecorator):
-        found = found.impl_instance.dialect_impl(_DIALECT)
-    return found
+    def same_key(self, left: str, right: str) -> str:
+        """Write the condition that the column, as a part of the key, is the same in two rows, fit for an index."""
+        ours, theirs = f"{left}.{self.quoted}", f"{right}.{self.quoted}"
+        # An extension's operator is out of the guard's pinned search path.
+        equals = "OPERATOR({{citext}}.=)" if self.family == "citext" else "="
+        text = f"{ours} {equals} {theirs}"
+        if not self.exact:
+            text += f" AND {self.key(left)} = {self.key(right)}"
+        return f"({text} OR ({ours} IS NULL AND {theirs} IS NULL))" if self.nullable else text
 
 
 def column_value(column: Column[Any], *, owner: str) -> ColumnValue | None:
@@ -128,7 +140,7 @@ def column_value(column: Column[Any], *, owner: str) -> ColumnValue | None:
         owner: the class or table to name in an error.
 
     Raises:
-        ColumnTypeError: its type is unknown or would not round-trip.
+        ColumnTypeError: it has no type that is known.
     """
     computed: Any = column.computed
     if isinstance(computed, Computed) and computed.persisted is False:
@@ -139,48 +151,19 @@ def column_value(column: Column[Any], *, owner: str) -> ColumnValue | None:
             f"{owner}.{column.name} has no known type, so its values cannot be read back from the log: give it one "
             "(mapped_column(Integer), …)"
         )
-    sql_type = column.type.compile(dialect=_DIALECT)
-    family, settings = _family(type_)
+    family, settings = family_of(type_)
+    collation = getattr(type_, "collation", None)
     return ColumnValue(
         name=column.name,
-        sql_type=sql_type,
-        settings=tuple((name, _SETTINGS[name]) for name in settings),
+        sql_type=column.type.compile(dialect=DIALECT),
+        settings=tuple((name, _PINNED[name]) for name in settings),
         family=family,
         generated=computed is not None,
+        perhaps_virtual=computed is not None and computed.persisted is None,
+        nullable=bool(column.nullable),
+        exact=family not in {"text", "array", "json", "jsonb"} and collation is None,
+        builtin=family == "citext" or is_builtin(type_),
     )
-
-
-def _family(type_: TypeEngine[Any]) -> tuple[str, tuple[str, ...]]:  # noqa: C901, PLR0911, PLR0912 - a table in code
-    match type_:
-        case sqltypes.JSON():
-            return "json", ()
-        case postgresql.HSTORE():
-            return "hstore", ()
-        case sqltypes.ARRAY():
-            family, settings = _family(underlying_type(type_.item_type))
-            return ("opaque_array" if family in {"json", "hstore", "float"} else "array"), settings
-        case sqltypes.Float():
-            return "float", ("extra_float_digits",)
-        case sqltypes.Numeric():
-            return "numeric", ()
-        case postgresql.CITEXT():
-            return "citext", ()
-        case postgresql.INTERVAL() | sqltypes.Interval():
-            return "plain", ("IntervalStyle",)
-        case sqltypes.DateTime() | sqltypes.TIMESTAMP():
-            return ("timestamptz", ("TimeZone",)) if type_.timezone else ("timestamp", ())
-        case sqltypes.Date():
-            return "timestamp", ()
-        case sqltypes.LargeBinary():
-            return "plain", ("bytea_output",)
-        case postgresql.MONEY():
-            return "plain", ("lc_monetary",)
-        case sqltypes.Integer() | sqltypes.String() | sqltypes.Uuid() | sqltypes.Boolean() | sqltypes.Enum():
-            return "plain", ()
-        case sqltypes.Time() | postgresql.INET() | postgresql.CIDR() | postgresql.BIT():
-            return "plain", ()
-        case _:  # ranges, composites, geometry and types of the user's own: anything may stand inside them
-            return "plain", tuple(_SETTINGS)
 
 
 def _literal(text: str) -> str:

@@ -7,14 +7,15 @@ objects merged in version order, the last change that is not a note deciding whe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Column, Connection, Table
 
 from lithair_sqla.codec.values import ColumnValue
 from lithair_sqla.errors import MappingError
 from lithair_sqla.model.declarative import model_options, tables_of
 from lithair_sqla.schema.create import names_in
-from lithair_sqla.schema.guard_body import GuardShape
+from lithair_sqla.schema.guard_body import GuardShape, key_expression, same_key
 from lithair_sqla.schema.guards import guard_of, qualified, shape_of
 from lithair_sqla.schema.names import Names, literal
 from lithair_sqla.schema.tables import LibraryTables
@@ -48,6 +49,12 @@ class Folding:
         """Columns that replay may write: no generated ones."""
         return tuple(column for column in self.shape.columns if not column.generated)
 
+    @property
+    def key_columns(self) -> tuple[Column[Any], ...]:
+        """The table's key columns, in the order of the stream's key."""
+        by_name = {column.name: column for column in self.table.columns}
+        return tuple(by_name[key.name] for key in self.shape.keys)
+
     def folded(self, where: str = "") -> str:
         """Write a query of (stream_id, state, alive, version, events), one row a stream.
 
@@ -74,16 +81,19 @@ SELECT e.stream_id, lithair.merge(e.data) AS state,
         return ", ".join(column.decode(state, record) for column in columns)
 
     def image(self, row: str, *, state: str | None = None) -> str:
-        """Write ROW(…) of everything that must be equal; ``json`` is compared as jsonb, since its text is not kept."""
-        parts = []
-        for column in self.shape.columns:
-            value = f"{row}.{column.quoted}" if state is None else column.decode(state, row)
-            parts.append(f"({value})::jsonb" if column.sql_type == "JSON" else value)
+        """Write ROW(…) of everything that must be equal in row and log."""
+        parts = [
+            column.image(f"{row}.{column.quoted}" if state is None else column.decode(state, row))
+            for column in self.shape.columns
+            if not column.perhaps_virtual
+        ]
         return f"ROW({', '.join(parts)})"
 
     def match(self, left: str, right: str) -> str:
-        """Write the condition that two rows have the same key."""
-        return " AND ".join(f"{left}.{key.quoted} = {right}.{key.quoted}" for key in self.shape.keys)
+        """Write the condition that two rows have the same key, fit for a FULL JOIN."""
+        if any(key.nullable for key in self.shape.keys):
+            return f"{key_expression(self.shape.keys, left)} = {key_expression(self.shape.keys, right)}"
+        return same_key(self.shape, left, right)
 
 
 def folding(connection: Connection, table: Table) -> Folding:

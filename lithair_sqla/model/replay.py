@@ -16,6 +16,7 @@ from sqlalchemy.sql.selectable import CTE
 from lithair_sqla.errors import OptionError, StreamNotFoundError
 from lithair_sqla.model.declarative import model_options, tables_of
 from lithair_sqla.model.fold import Folding, folding
+from lithair_sqla.model.pinning import pinned
 from lithair_sqla.schema.guards import guard_of
 from lithair_sqla.types import StreamId
 
@@ -41,13 +42,13 @@ def identity_of(mapper: Mapper[Any], key: Any) -> tuple[Any, ...]:
 
 def key_parameter(fold: Folding) -> str:
     """Write the key of a stream, made by the database itself of the bound values ``:key_0`` and so on."""
-    parts = [key.key_of(f"CAST(:key_{index} AS {key.sql_type})") for index, key in enumerate(fold.shape.keys)]
+    parts = [key.key_of(f"((:key_{index})::{key.sql_type})") for index, key in enumerate(fold.shape.keys)]
     return parts[0] if len(parts) == 1 else f"jsonb_build_array({', '.join(parts)})::text"
 
 
 def key_binds(fold: Folding) -> list[BindParameter[Any]]:
     """Return the parameters that ``key_parameter`` names, with the types of the table's key columns."""
-    return [bindparam(f"key_{index}", type_=fold.table.c[key.name].type) for index, key in enumerate(fold.shape.keys)]
+    return [bindparam(f"key_{index}", type_=key.type) for index, key in enumerate(fold.key_columns)]
 
 
 def stream_id(connection: Connection, fold: Folding, values: Sequence[Any]) -> StreamId:
@@ -60,7 +61,8 @@ def stream_id(connection: Connection, fold: Folding, values: Sequence[Any]) -> S
     """
     statement = text(f"SELECT {_escape_casts(key_parameter(fold))}").bindparams(*key_binds(fold))
     parameters = {f"key_{index}": value for index, value in enumerate(values)}
-    found: str = connection.execute(statement, parameters).scalar_one()
+    with pinned(connection, fold.shape.keys):
+        found: str = connection.execute(statement, parameters).scalar_one()
     return StreamId(fold.shape.stream, found, fold.shape.tenant_id)
 
 
@@ -122,7 +124,8 @@ SELECT {fold.values(columns)}
        AND e.position >= coalesce(n.position, s.first_position)) f
   CROSS JOIN LATERAL {fold.record()}
  WHERE s.tenant_id = {fold.shape.tenant_id} AND s.name = {fold.stream} AND s.status = 0 AND s.key = """)
-    typed = [column(value.name, fold.table.c[value.name].type) for value in columns]
+    types = {column.name: column.type for column in fold.table.columns}
+    typed = [column(value.name, types[value.name]) for value in columns]
     # text() takes a colon for a parameter: every one but the key's is escaped.
     statement = text(body.replace(":", r"\:") + _escape_casts(key_parameter(fold)))
     return statement.bindparams(*key_binds(fold)).columns(*typed).cte(fold.table.name)

@@ -5,14 +5,15 @@ The session's hooks ask once an engine, at the first flush; ``audit``, health an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import md5
 
 from sqlalchemy import Connection, Table, text
 
 from lithair_sqla.errors import GuardError, SchemaError, SchemaMissingError, SchemaVersionError
 from lithair_sqla.schema.functions import library_functions
-from lithair_sqla.schema.guards import GUARD_TRIGGER, guard_sql, qualified
+from lithair_sqla.schema.guards import GUARD_TRIGGER, TRUNCATE_TRIGGER, GuardSql, guard_sql, qualified
 from lithair_sqla.schema.names import Names
 
 __all__ = ["Problem", "check_functions", "check_guards", "function_comments", "raise_first"]
@@ -67,28 +68,24 @@ def check_functions(connection: Connection, names: Names) -> list[Problem]:
 
 def check_guards(connection: Connection, tables: Iterable[Table], names: Names) -> list[Problem]:
     """Compare the guards of some event-sourced tables with what their columns and options ask for."""
-    wanted = {qualified(table, names): (table, guard_sql(table, names).comment) for table in tables}
+    wanted = {qualified(table, names): (table, guard_sql(table, names)) for table in tables}
     if not wanted:
         return []
     rows = connection.execute(
-        text(
-            "SELECT w.name, to_regclass(w.name) IS NOT NULL, t.tgenabled::text, obj_description(t.oid, 'pg_trigger') "
-            "FROM unnest(CAST(:names AS text[])) w(name) LEFT JOIN pg_trigger t "
-            "ON t.tgrelid = to_regclass(w.name) AND t.tgname = :trigger"
-        ),
-        {"names": list(wanted), "trigger": GUARD_TRIGGER},
+        text(_GUARDS), {"names": list(wanted), "guard": GUARD_TRIGGER, "truncate": TRUNCATE_TRIGGER}
     )
     problems: list[Problem] = []
-    for name, exists, enabled, comment in rows:
-        table = wanted[name][0]
+    for name, exists, *found in rows:
+        table, sql = wanted[name]
         if not exists:
             error: SchemaError = SchemaMissingError(f"table {table.fullname} is missing: {_MEND}")
             problems.append(Problem(table.fullname, "missing", error))
             continue
-        reason = _reason(enabled, comment, wanted[name][1])
+        reason = _reason(found, sql)
         if reason is not None:
             error = GuardError(
-                f"the guard of table {table.fullname} is {reason}, so writes to it would miss the log: {_MEND}",
+                f"the guard of table {table.fullname} is {reason}, so writes to it would not all reach the "
+                f"log: {_MEND}",
                 table=table.fullname,
                 reason=reason,
             )
@@ -96,12 +93,25 @@ def check_guards(connection: Connection, tables: Iterable[Table], names: Names) 
     return problems
 
 
-def _reason(enabled: str | None, comment: str | None, wanted: str) -> str | None:
-    if enabled is None:
+# A guard that a person switched off on one partition is off for the rows in it.
+_GUARDS = """\
+SELECT w.name, to_regclass(w.name) IS NOT NULL, obj_description(g.oid, 'pg_trigger'), md5(p.prosrc), g.tgenabled::text,
+    t.tgenabled::text, (SELECT min(x.tgenabled::text) FROM pg_partition_tree(to_regclass(w.name)) l
+       JOIN pg_trigger x ON x.tgrelid = l.relid AND x.tgname = :guard WHERE x.tgenabled <> 'A')
+  FROM unnest(CAST(:names AS text[])) w(name)
+  LEFT JOIN pg_trigger g ON g.tgrelid = to_regclass(w.name) AND g.tgname = :guard
+  LEFT JOIN pg_proc p ON p.oid = g.tgfoid
+  LEFT JOIN pg_trigger t ON t.tgrelid = to_regclass(w.name) AND t.tgname = :truncate"""
+
+
+def _reason(found: Sequence[str | None], wanted: GuardSql) -> str | None:
+    comment, source, guard, truncate, leaf = found
+    if guard is None or truncate is None:
         return "missing"
-    if enabled != "A":
+    if (guard, truncate, leaf) != ("A", "A", None):
         return "disabled"
-    return None if comment == wanted else "outdated"
+    own = md5(wanted.source.encode(), usedforsecurity=False).hexdigest()
+    return None if (comment, source) == (wanted.comment, own) else "outdated"
 
 
 def raise_first(problems: list[Problem]) -> None:

@@ -9,17 +9,25 @@ from __future__ import annotations
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, MetaData, Table, event, text
+from sqlalchemy import Connection, Dialect, Engine, MetaData, Table, event, text
 
-from lithair_sqla.errors import OptionError, SchemaError, UnsupportedDatabaseError
+from lithair_sqla.errors import MappingError, OptionError, SchemaError, UnsupportedDatabaseError
 from lithair_sqla.options import StorageConfig
-from lithair_sqla.schema.check import function_comments
+from lithair_sqla.schema.check import check_guards, function_comments
 from lithair_sqla.schema.functions import (
     library_functions,
     parts_schema_statement,
     sequence_statement,
 )
-from lithair_sqla.schema.guards import GUARD_TRIGGER, guard_of, guard_sql, qualified, shape_of
+from lithair_sqla.schema.guards import (
+    GUARD_TRIGGER,
+    TRUNCATE_TRIGGER,
+    guard_of,
+    guard_sql,
+    qualified,
+    shape_of,
+    truncate_trigger,
+)
 from lithair_sqla.schema.names import Names, quote
 from lithair_sqla.schema.tables import METADATA_KEY, LibraryTables
 
@@ -28,7 +36,7 @@ __all__ = ["create_all", "grant", "install", "install_guard", "library_of", "nam
 _LEAVES_LOCK: Final = (1 << 48) - 2
 _MINIMUM_VERSION: Final = (14, 0)
 
-_names: WeakKeyDictionary[Engine, dict[StorageConfig, Names]] = WeakKeyDictionary()
+_names: WeakKeyDictionary[Dialect, dict[tuple[StorageConfig, tuple[Any, ...]], Names]] = WeakKeyDictionary()
 
 
 def library_of(target: Any) -> LibraryTables:
@@ -43,34 +51,47 @@ def library_of(target: Any) -> LibraryTables:
     return LibraryTables.of(metadata)
 
 
-def names_in(connection: Connection, config: StorageConfig) -> Names:
+def names_in(connection: Connection, config: StorageConfig, *, refresh: bool = False) -> Names:
     """Return the names of a store's objects in the database that ``connection`` is on.
+
+    Args:
+        connection: its ``schema_translate_map`` counts.
+        config: the store's.
+        refresh: look again, though they were looked up on this engine before.
 
     Raises:
         UnsupportedDatabaseError: not PostgreSQL 14 or newer through psycopg.
         SchemaError: no schema of the search path exists to hold the objects.
     """
-    known = _names.setdefault(connection.engine, {})
-    found = known.get(config)
-    if found is None:
+    translated = tuple((connection.get_execution_options().get("schema_translate_map") or {}).items())
+    # By dialect, which an engine shares with those that execution_options() makes of it.
+    known = _names.setdefault(connection.dialect, {})
+    found = known.get((config, translated))
+    if found is None or refresh:
         check_database(connection)
-        found = known[config] = Names(config.schema or _default_schema(connection, config), config)
+        found = known[config, translated] = _look_up(connection, config, translated)
     return found
 
 
-def _default_schema(connection: Connection, config: StorageConfig) -> str:
-    """Return the schema that holds the objects, or is to hold them; found too where the search path is empty."""
-    found: str | None = connection.execute(
+def _look_up(
+    connection: Connection, config: StorageConfig, translated: tuple[tuple[str | None, str | None], ...]
+) -> Names:
+    """Look the schemas up: the store's (found too where the search path is empty), the user's, the extension's."""
+    default, current, citext = connection.execute(
         text(
             "SELECT coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
             "WHERE c.oid = to_regclass(:streams)), current_schema(), (SELECT min(n.nspname) FROM pg_class c "
-            "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = :streams HAVING count(*) = 1))"
+            "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = :streams HAVING count(*) = 1)), "
+            "current_schema(), (SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
+            "WHERE e.extname = 'citext')"
         ),
         {"streams": f"{config.prefix}streams"},
-    ).scalar_one()
-    if found is None:
+    ).one()
+    schema = dict(translated).get(config.schema, config.schema) or default
+    if schema is None:
         raise SchemaError("no schema of the search path exists: create one, or name it with StorageConfig(schema=…)")
-    return found
+    users = schema if config.schema is None else (current or schema)
+    return Names(schema, config, users, translated, citext)
 
 
 def check_database(connection: Connection) -> None:
@@ -122,7 +143,7 @@ def lock(connection: Connection, names: Names) -> None:
 
 def install(connection: Connection, library: LibraryTables) -> None:
     """Make or replace functions, partitions and guards in the caller's transaction; the tables must be there."""
-    names = names_in(connection, library.config)
+    names = names_in(connection, library.config, refresh=True)
     lock(connection, names)
     current = function_comments(connection, names)
     connection.exec_driver_sql(sequence_statement(names))
@@ -138,39 +159,62 @@ def install(connection: Connection, library: LibraryTables) -> None:
 
 
 def install_guard(connection: Connection, table: Table, names: Names) -> bool:
-    """Make or replace one table's guard; answers whether there was anything to do."""
+    """Make or replace one table's guard; answers whether there was anything to do.
+
+    Raises:
+        MappingError: another table of this database writes streams of the same name.
+    """
     sql = guard_sql(table, names)
     target = qualified(table, names)
-    found = connection.execute(
-        text(
-            "SELECT obj_description(t.oid, 'pg_trigger') FROM pg_trigger t "
-            "WHERE t.tgrelid = to_regclass(:target) AND t.tgname = :name AND t.tgenabled = 'A'"
-        ),
-        {"target": target, "name": GUARD_TRIGGER},
-    ).scalar()
-    if found == sql.comment:
-        return False
-    for statement in sql.statements:
-        execute(connection, statement)
-    guard = guard_of(table)
-    assert guard is not None  # noqa: S101 - guard_sql would have refused the table
+    current = not check_guards(connection, [table], names)
+    if not current:
+        _claim_stream(connection, table, names)
+        for statement in sql.statements:
+            execute(connection, statement)
+    for (leaf,) in connection.execute(text(_BARE_PARTITIONS), {"target": target, "trigger": TRUNCATE_TRIGGER}).all():
+        for statement in truncate_trigger(leaf, sql.on_truncate):
+            execute(connection, statement)
+    return not current
+
+
+_BARE_PARTITIONS: Final = (
+    "SELECT CAST(CAST(l.relid AS regclass) AS text) FROM pg_partition_tree(to_regclass(:target)) l WHERE l.level > 0 "
+    "AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = l.relid AND t.tgname = :trigger AND t.tgenabled = 'A')"
+)
+
+
+def _claim_stream(connection: Connection, table: Table, names: Names) -> None:
+    """Record the shape of a table's events, and that its streams are the table's."""
     shape = shape_of(table, names.config)
+    target = qualified(table, names)
+    schemas = names.object("schemas")
+    other = connection.execute(
+        text(
+            f"SELECT s.relation FROM {schemas} s JOIN pg_trigger t ON t.tgrelid = to_regclass(s.relation) "
+            "AND t.tgname = :trigger WHERE s.name = :name AND s.relation <> :relation LIMIT 1"
+        ),
+        {"name": shape.stream, "relation": target, "trigger": GUARD_TRIGGER},
+    ).scalar()
+    if other is not None:
+        raise MappingError(
+            f"tables {other} and {target} would both write streams named {shape.stream!r} into one log: give one of "
+            "them Persistence(name=…), or each a log of its own with StorageConfig(schema=…) or (prefix=…)"
+        )
     connection.execute(
         text(
-            f"INSERT INTO {names.object('schemas')} (name, schema_version, relation, fingerprint, columns) "
+            f"INSERT INTO {schemas} (name, schema_version, relation, fingerprint, columns) "
             "VALUES (:name, :version, :relation, :fingerprint, CAST(:columns AS jsonb)) "
             "ON CONFLICT (name, schema_version) "
             "DO UPDATE SET relation = excluded.relation, fingerprint = excluded.fingerprint, columns = excluded.columns"
         ),
         {
-            "name": guard.stream,
-            "version": guard.schema_version,
+            "name": shape.stream,
+            "version": shape.schema_version,
             "relation": target,
             "fingerprint": shape.fingerprint,
             "columns": shape.columns_json,
         },
     )
-    return True
 
 
 def grant(connection: Connection, target: Any, role: str) -> None:

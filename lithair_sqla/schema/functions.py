@@ -37,6 +37,7 @@ FUNCTIONS: Final[tuple[tuple[str, str, bool], ...]] = (
     ("take_snapshot", "FUNCTION", False),
     ("save_snapshot", "FUNCTION", True),
     ("begin_replay", "FUNCTION", False),
+    ("end_replay", "FUNCTION", False),
     ("begin_batch", "FUNCTION", False),
     ("refuse_truncate", "FUNCTION", False),
     ("position_at", "FUNCTION", True),

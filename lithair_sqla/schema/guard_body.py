@@ -1,7 +1,7 @@
 """The text of a guard's function, put together from the table's shape.
 
-One road for the common case, in the fewest statements: what changed, the stream's upsert, the advertisement's check, the
-event. Everything rare (a row without a stream, a stream that was closed, a key change, a snapshot) branches off it.
+One road for the common case, in the fewest statements: what changed, the stream's upsert, the advertisement's check,
+the event. Everything rare (a row without a stream, a stream that was closed, a key change, a snapshot) branches off it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Final
 
 from lithair_sqla.codec.values import ColumnValue
 from lithair_sqla.schema.names import literal
 
-__all__ = ["GuardShape", "guard_body", "key_expression", "row_expression", "truncate_body"]
+__all__ = ["GuardShape", "guard_body", "key_expression", "row_expression", "same_key", "truncate_body"]
+
+_MOST_PAIRS: Final = 50
+"""A function takes a hundred arguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,7 @@ class GuardShape:
 
 def key_expression(keys: tuple[ColumnValue, ...], row: str) -> str:
     """Write the stream's key of ``row``: the primary key's text; several columns as a JSON array of their texts."""
-    if len(keys) == 1:
+    if len(keys) == 1 and not keys[0].nullable:
         return keys[0].key(row)
     return f"jsonb_build_array({', '.join(key.key(row) for key in keys)})::text"
 
@@ -66,22 +70,25 @@ def row_expression(shape: GuardShape, row: str) -> str:
     text = f"to_jsonb({row})"
     for name in shape.hidden:
         text += f" - {literal(name)}"
-    special = [column for column in shape.columns if column.is_special]
-    if special:
-        pairs = ", ".join(f"{literal(column.name)}, {column.encode(row)}" for column in special)
-        text += f" || jsonb_build_object({pairs})"
+    special = [f"{literal(column.name)}, {column.encode(row)}" for column in shape.columns if column.is_special]
+    for start in range(0, len(special), _MOST_PAIRS):
+        text += f" || jsonb_build_object({', '.join(special[start : start + _MOST_PAIRS])})"
+    for column in shape.columns:
+        if column.perhaps_virtual:
+            text = f"({text}) - CASE WHEN {row}.{column.quoted} IS NULL THEN {literal(column.name)} ELSE '' END"
     return text
 
 
-def _same_key(shape: GuardShape, row: str) -> str:
-    return " AND ".join(f"t.{key.quoted} = {row}.{key.quoted}" for key in shape.keys)
+def same_key(shape: GuardShape, left: str, right: str) -> str:
+    """Write the condition that two rows have the same key; an index on the key can answer it."""
+    return " AND ".join(key.same_key(left, right) for key in shape.keys)
 
 
 def _reread(shape: GuardShape, target: str) -> str:
     """A row that was written again within the same statement has its newer image in the table, not in NEW."""
     return f"""\
     IF new.xmax <> '0'::xid THEN
-      SELECT t.* INTO new FROM {target} t WHERE {_same_key(shape, "new")};
+      SELECT t.* INTO new FROM {target} t WHERE {same_key(shape, "t", "new")};
       IF NOT FOUND THEN
         RETURN NULL;
       END IF;
@@ -115,9 +122,8 @@ def _key_change(shape: GuardShape, target: str) -> str:
     IF {changed} THEN
       old_key := {key_expression(shape.keys, "old")};
       IF old_key <> key THEN
-        IF NOT EXISTS (SELECT FROM {target} t WHERE {_same_key(shape, "old")}) THEN
-          PERFORM lithair.capture_delete({shape.tenant_id}, {literal(shape.stream)}, old_key, {literal(shape.deleted)},
-            {shape.schema_version}::smallint, {row_expression(shape, "old")}, jsonb_build_object('moved_to', key), {_node(shape)});
+        IF NOT EXISTS (SELECT FROM {target} t WHERE {same_key(shape, "t", "old")}) THEN
+{_capture_delete(shape, "old_key", "jsonb_build_object('moved_to', key)")}
         END IF;
         data := {row_expression(shape, "new")};
         kind := 'c';
@@ -125,6 +131,12 @@ def _key_change(shape: GuardShape, target: str) -> str:
         meta := jsonb_build_object('moved_from', old_key);
       END IF;
     END IF;"""
+
+
+def _capture_delete(shape: GuardShape, key: str, meta: str) -> str:
+    return f"""\
+          PERFORM lithair.capture_delete({shape.tenant_id}, {literal(shape.stream)}, {key}, {literal(shape.deleted)},
+            {shape.schema_version}::smallint, {row_expression(shape, "old")}, {meta}, {_node(shape)});"""
 
 
 def _node(shape: GuardShape) -> str:
@@ -136,8 +148,8 @@ def _snapshot(shape: GuardShape) -> str:
         return ""
     return f"""
   IF version % {shape.snapshot_frequency} = 0 AND kind <> 'd' THEN
-    PERFORM lithair.take_snapshot(stream, version, drawn, {row_expression(shape, "new")}, {shape.schema_version}::smallint,
-      {literal(shape.fingerprint)}, {shape.snapshots_kept});
+    PERFORM lithair.take_snapshot(stream, version, drawn, {row_expression(shape, "new")},
+      {shape.schema_version}::smallint, {literal(shape.fingerprint)}, {shape.snapshots_kept});
   END IF;"""
 
 
@@ -146,17 +158,20 @@ def _announced(shape: GuardShape) -> str:
         return ""
     return """\
   IF current_setting('lithair.session', true) IS DISTINCT FROM pg_current_xact_id()::text THEN
-    RAISE EXCEPTION '% of %.% refused: it takes writes only from sessions that announce themselves', tg_op, tg_table_schema, tg_table_name
-      USING ERRCODE = 'LT400', HINT = 'Write through an ORM session of the application, or declare Persistence(foreign_writes="capture").';
+    RAISE EXCEPTION '% of %.% refused: it takes writes only from sessions that announce themselves',
+        tg_op, tg_table_schema, tg_table_name
+      USING ERRCODE = 'LT400', HINT =
+        'Write through an ORM session of the application, or declare Persistence(foreign_writes="capture").';
   END IF;
 """
 
 
-def _replayed() -> str:
+def _replayed(target: str) -> str:
     """A rebuild writes rows that the log already has: only the owner can hold the checkpoint that says so."""
-    return """\
+    return f"""\
   IF current_setting('lithair.replay', true) <> '' AND EXISTS (
-      SELECT FROM lithair.checkpoints c WHERE c.name = 'replay:' || tg_relid::text AND c.holder = pg_current_xact_id()::text::bigint) THEN
+      SELECT FROM lithair.checkpoints c WHERE c.name = 'replay:' || {literal(target)}::regclass::oid
+         AND c.holder = pg_current_xact_id()::text::bigint) THEN
     RETURN NULL;
   END IF;
 """
@@ -183,7 +198,7 @@ DECLARE
   drawn bigint;
   transaction bigint;
 BEGIN
-{_replayed()}{_announced(shape)}\
+{_replayed(target)}{_announced(shape)}\
   IF tg_op = 'INSERT' THEN
 {_reread(shape, target)}
     data := {row_expression(shape, "new")};
@@ -194,7 +209,8 @@ BEGIN
 {_reread(shape, target)}
 {_comparisons(shape)}
     IF data = '{{}}' THEN
-      IF NOT record_image_ne(new, old) THEN
+      -- A partition may have its columns in another order than the row that was read again.
+      IF tg_relid = {literal(target)}::regclass AND NOT record_image_ne(new, old) THEN
         RETURN NULL;
       END IF;
       data := lithair.changed_columns({row_expression(shape, "new")}, {row_expression(shape, "old")});
@@ -208,7 +224,7 @@ BEGIN
     type := {literal(shape.updated)};
 {_rules(shape)}{_key_change(shape, target)}
   ELSE
-    IF EXISTS (SELECT FROM {target} t WHERE {_same_key(shape, "old")}) THEN
+    IF EXISTS (SELECT FROM {target} t WHERE {same_key(shape, "t", "old")}) THEN
       RETURN NULL;
     END IF;
     key := {key_expression(shape.keys, "old")};
@@ -236,8 +252,8 @@ BEGIN
   END IF;
   IF (version = 1) <> (kind = 'c') OR status <> (kind = 'd')::int THEN
     IF kind <> 'c' THEN
-      PERFORM lithair.log_event({shape.tenant_id}, stream, version, 'b', {literal(shape.stream + "Baseline")}, {version},
-        {row_expression(shape, "old")}, NULL, NULL, {_node(shape)});
+      PERFORM lithair.log_event({shape.tenant_id}, stream, version, 'b', {literal(shape.stream + "Baseline")},
+        {version}, {row_expression(shape, "old")}, NULL, NULL, {_node(shape)});
       UPDATE lithair.streams s SET version = s.version + 1, status = (kind = 'd')::int
        WHERE s.id = stream RETURNING s.version INTO version;
       transaction := current_setting('lithair.transaction')::bigint;
@@ -262,23 +278,31 @@ BEGIN
   IF origin IS NOT NULL OR context IS NOT NULL THEN
     meta := nullif(coalesce(origin, '{{}}') || coalesce(context->'meta', '{{}}') || coalesce(meta, '{{}}'), '{{}}');
   END IF;
-  INSERT INTO lithair.events (position, stream_id, version, transaction_id, recorded_at, tenant_id, node_id, schema_version, kind,
-    type, correlation_id, causation_id, actor, data, meta)
-  VALUES (drawn, stream, version, transaction, clock_timestamp(), {shape.tenant_id}, {_node(shape)}, {version}, kind,
-    type, (context->>'correlation_id')::uuid, (context->>'causation_id')::uuid, coalesce(context->>'actor', session_user), data, meta);{_snapshot(shape)}
+  INSERT INTO lithair.events (position, stream_id, version, transaction_id, recorded_at, tenant_id, node_id,
+    schema_version, kind, type, correlation_id, causation_id, actor, data, meta)
+  VALUES (drawn, stream, version, transaction, clock_timestamp(), {shape.tenant_id}, {_node(shape)},
+    {version}, kind, type, (context->>'correlation_id')::uuid, (context->>'causation_id')::uuid,
+    coalesce(context->>'actor', session_user), data, meta);{_snapshot(shape)}
   RETURN NULL;
 END"""
 
 
 def truncate_body(shape: GuardShape, target: str) -> str:
-    """Write the body of the statement trigger that logs TRUNCATE as one delete a row."""
+    """Write the body of the statement trigger that logs TRUNCATE as one delete a row.
+
+    TRUNCATE of a partitioned table fires it for the table and for each partition: a row is logged once.
+    """
+    key, meta = key_expression(shape.keys, "old"), "'{\"truncate\": true}'"
     return f"""\
 DECLARE
   old record;
 BEGIN
-  FOR old IN SELECT t.* FROM {target} t ORDER BY {", ".join("t." + key.quoted for key in shape.keys)} LOOP
-    PERFORM lithair.capture_delete({shape.tenant_id}, {literal(shape.stream)}, {key_expression(shape.keys, "old")},
-      {literal(shape.deleted)}, {shape.schema_version}::smallint, {row_expression(shape, "old")}, '{{"truncate": true}}', {_node(shape)});
+  FOR old IN SELECT t.* FROM {target} t WHERE tg_relid IN ({literal(target)}::regclass, t.tableoid)
+      ORDER BY {", ".join("t." + key.quoted for key in shape.keys)} LOOP
+    IF NOT EXISTS (SELECT FROM lithair.streams s WHERE s.tenant_id = {shape.tenant_id}
+        AND s.name = {literal(shape.stream)} AND s.key = {key} AND s.status = 1) THEN
+{_capture_delete(shape, key, meta)}
+    END IF;
   END LOOP;
   RETURN NULL;
 END"""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Table
+from sqlalchemy import Column, Table
 
 from lithair_sqla.codec.values import ColumnValue, column_value
 from lithair_sqla.errors import MappingError
@@ -20,7 +20,19 @@ from lithair_sqla.options import Persistence, StorageConfig
 from lithair_sqla.schema.guard_body import GuardShape, guard_body, truncate_body
 from lithair_sqla.schema.names import Names, literal, quote
 
-__all__ = ["GUARD_TRIGGER", "INFO_KEY", "TRUNCATE_TRIGGER", "Guard", "GuardSql", "guard_of", "guard_sql", "shape_of"]
+__all__ = [
+    "GUARD_TRIGGER",
+    "INFO_KEY",
+    "TRUNCATE_TRIGGER",
+    "Guard",
+    "GuardSql",
+    "guard_of",
+    "guard_sql",
+    "key_columns",
+    "qualified",
+    "shape_of",
+    "truncate_trigger",
+]
 
 INFO_KEY: Final = "lithair.guard"
 """Where a ``Table`` keeps the ``Guard`` that it is declared to have: ``table.info[INFO_KEY]``."""
@@ -54,14 +66,18 @@ class GuardSql:
     """The statements that make one table's guard, and the hash that marks it.
 
     Attributes:
-        function: CREATE OR REPLACE of the trigger's function (and of TRUNCATE's, where it captures).
+        function: CREATE OR REPLACE of the trigger's function.
+        source: the function's text, as the database keeps it.
         statements: everything to run, in order.
         digest: sixteen hexadecimal digits that change when anything about the guard does.
+        on_truncate: the quoted name of the function that answers TRUNCATE.
     """
 
     function: str
+    source: str
     statements: tuple[str, ...]
     digest: str
+    on_truncate: str
 
     @property
     def comment(self) -> str:
@@ -85,12 +101,7 @@ def shape_of(table: Table, config: StorageConfig) -> GuardShape:
     guard = guard_of(table)
     if guard is None:
         raise MappingError(f"table {table.fullname} is not declared event-sourced")
-    keys = guard.keys or tuple(column.name for column in table.primary_key.columns)
-    if not keys:
-        raise MappingError(
-            f"table {table.fullname} has no primary key, so its rows have no identity in the log: add one, or leave the "
-            "table out"
-        )
+    keys = key_columns(table, guard)
     columns: dict[str, ColumnValue] = {}
     hidden: list[str] = []
     for column in table.columns:
@@ -106,7 +117,7 @@ def shape_of(table: Table, config: StorageConfig) -> GuardShape:
         stream=guard.stream,
         columns=tuple(columns.values()),
         hidden=tuple(hidden),
-        keys=tuple(columns[key] for key in keys),
+        keys=tuple(columns[key.name] for key in keys),
         created=persistence.created_event or f"{guard.stream}Created",
         updated=persistence.updated_event or f"{guard.stream}Updated",
         deleted=persistence.deleted_event or f"{guard.stream}Deleted",
@@ -121,18 +132,41 @@ def shape_of(table: Table, config: StorageConfig) -> GuardShape:
     )
 
 
+def key_columns(table: Table, guard: Guard) -> list[Column[Any]]:
+    """Return the columns that identify a row.
+
+    Raises:
+        MappingError: there is none, or one that cannot be looked up from inside the guard.
+    """
+    found = list(table.primary_key.columns) or [column for column in table.columns if column.name in guard.keys]
+    if not found:
+        raise MappingError(
+            f"table {table.fullname} has no primary key, so its rows have no identity in the log: add one, or leave "
+            "the table out"
+        )
+    for column in found:
+        value = column_value(column, owner=guard.stream)
+        if value is None or not value.builtin:
+            raise MappingError(
+                f"{guard.stream}.{column.name} is part of the key, which must be of a type of PostgreSQL's own (or "
+                f"citext), not {column.type!r}: its rows could not be looked up safely from inside the guard"
+            )
+    return found
+
+
 def _rules(table: Table, guard: Guard) -> tuple[tuple[str, tuple[str, ...]], ...]:
     rules: dict[str, list[str]] = {}
     for column, event in guard.column_events.items():
         rules.setdefault(event, []).append(column)
     for event, columns in (guard.persistence.events or {}).items():
         rules.setdefault(event, []).extend(columns)
+    names = [column.name for column in table.columns]
     for event, columns in rules.items():
         for column in columns:
-            if column not in table.columns:
+            if column not in names:
                 raise MappingError(
                     f"{guard.stream}: event {event!r} is named after column {column!r}, which table {table.fullname} "
-                    f"does not have (it has {', '.join(table.columns.keys())})"
+                    f"does not have (it has {', '.join(names)})"
                 )
     return tuple((event, tuple(columns)) for event, columns in rules.items())
 
@@ -151,51 +185,62 @@ def guard_sql(table: Table, names: Names) -> GuardSql:
         f"\nSET {quote(name)} = {literal(value)}"
         for name, value in sorted({setting for column in shape.columns for setting in column.settings})
     )
-    head = "RETURNS trigger\nLANGUAGE plpgsql SECURITY DEFINER\nSET search_path = pg_catalog, pg_temp"
-    text = names.render(
-        f"CREATE OR REPLACE FUNCTION {function}() {head}{settings}\nAS $lithair$\n{guard_body(shape, target)}\n$lithair$"
-    )
+    head = f"RETURNS trigger\nLANGUAGE plpgsql SECURITY DEFINER\nSET search_path = pg_catalog, pg_temp{settings}"
+    source = names.render(f"\n{guard_body(shape, target)}\n")
+    text = _create_function(function, head, source)
     functions = [text]
     on_truncate = names.object("refuse_truncate")
     if shape.captures_truncate:
         on_truncate = names.object(_function_name("truncate_", table, names))
-        functions.append(
-            names.render(
-                f"CREATE OR REPLACE FUNCTION {on_truncate}() {head}{settings}\nAS $lithair$\n"
-                f"{truncate_body(shape, target)}\n$lithair$"
-            )
-        )
+        functions.append(_create_function(on_truncate, head, names.render(f"\n{truncate_body(shape, target)}\n")))
+        functions.append(f"REVOKE ALL ON FUNCTION {on_truncate}() FROM PUBLIC")
     triggers = (
-        f"CREATE OR REPLACE TRIGGER {quote(GUARD_TRIGGER)} AFTER INSERT OR UPDATE OR DELETE ON {target} "
-        f"FOR EACH ROW EXECUTE FUNCTION {function}()",
-        f"CREATE OR REPLACE TRIGGER {quote(TRUNCATE_TRIGGER)} BEFORE TRUNCATE ON {target} "
-        f"FOR EACH STATEMENT EXECUTE FUNCTION {on_truncate}()",
+        (
+            f"CREATE OR REPLACE TRIGGER {quote(GUARD_TRIGGER)} AFTER INSERT OR UPDATE OR DELETE ON {target} "
+            f"FOR EACH ROW EXECUTE FUNCTION {function}()"
+        ),
+        *truncate_trigger(target, on_truncate),
     )
     digest = sha256("\n".join((*functions, *triggers)).encode()).hexdigest()[:16]
-    result = GuardSql(function=text, statements=(), digest=digest)
     statements = (
         *functions,
         *triggers,
-        *(
-            f"ALTER TABLE {target} ENABLE ALWAYS TRIGGER {quote(trigger)}"
-            for trigger in (GUARD_TRIGGER, TRUNCATE_TRIGGER)
-        ),
-        f"COMMENT ON TRIGGER {quote(GUARD_TRIGGER)} ON {target} IS {literal(result.comment)}",
+        f"ALTER TABLE {target} ENABLE ALWAYS TRIGGER {quote(GUARD_TRIGGER)}",
+        f"COMMENT ON TRIGGER {quote(GUARD_TRIGGER)} ON {target} IS {literal(COMMENT_PREFIX + digest)}",
         f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC",
     )
-    return GuardSql(function=text, statements=statements, digest=digest)
+    return GuardSql(text, source, statements, digest, on_truncate)
+
+
+def truncate_trigger(target: str, function: str) -> tuple[str, str]:
+    """Write the statements that make the trigger which answers TRUNCATE of a table, or of one of its partitions."""
+    return (
+        (
+            f"CREATE OR REPLACE TRIGGER {quote(TRUNCATE_TRIGGER)} BEFORE TRUNCATE ON {target} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
+        ),
+        f"ALTER TABLE {target} ENABLE ALWAYS TRIGGER {quote(TRUNCATE_TRIGGER)}",
+    )
+
+
+def _create_function(function: str, head: str, source: str) -> str:
+    tag = "$lithair$"
+    while tag in source:  # a user's identifier may hold anything
+        tag = f"{tag[:-1]}_$"
+    return f"CREATE OR REPLACE FUNCTION {function}() {head}\nAS {tag}{source}{tag}"
 
 
 def qualified(table: Table, names: Names) -> str:
     """Return a table's quoted name, with the schema it stands in."""
-    return f"{quote(table.schema or names.schema)}.{quote(table.name)}"
+    schema = names.schema if table.info.get("lithair.library") else names.schema_of(table.schema)
+    return f"{quote(schema)}.{quote(table.name)}"
 
 
 def _function_name(kind: str, table: Table, names: Names) -> str:
-    """Name the function after its table, kept within PostgreSQL's 63 bytes by a hash where it must be."""
-    own = table.name if table.schema in {None, names.schema} else f"{table.schema}_{table.name}"
+    """Name the function after its table; a hash keeps apart what a schema or PostgreSQL's 63 bytes would make one."""
     room = 63 - len(names.config.prefix) - len(kind)
-    if len(own.encode()) > room:
-        mark = sha256(own.encode()).hexdigest()[:8]
+    own = table.name
+    if names.schema_of(table.schema) != names.schema or len(own.encode()) > room:
+        mark = sha256(qualified(table, names).encode()).hexdigest()[:8]
         own = own.encode()[: room - 9].decode(errors="ignore") + "_" + mark
     return kind + own

@@ -50,10 +50,16 @@ class Names:
     Attributes:
         schema: the schema they stand in, resolved (never ``None``).
         config: where prefix, widths and bounds come from.
+        users: the schema of the user's tables that name none; ``None`` is the library's own.
+        translated: the connection's ``schema_translate_map``.
+        citext: the schema that the extension of this name stands in.
     """
 
     schema: str
     config: StorageConfig
+    users: str | None = None
+    translated: tuple[tuple[str | None, str | None], ...] = ()
+    citext: str | None = None
 
     @property
     def quoted_schema(self) -> str:
@@ -77,8 +83,16 @@ class Names:
         """Return the quoted, qualified name of one of the library's objects."""
         return f"{quote(self.schema)}.{quote(self.config.prefix + name)}"
 
+    def schema_of(self, declared: str | None) -> str:
+        """Return the schema that a user's table really stands in.
+
+        Args:
+            declared: what the table's ``schema`` says.
+        """
+        return dict(self.translated).get(declared, declared) or self.users or self.schema
+
     def template(self, text: str) -> str:
-        """Turn a file of ``sql/`` into SQL for this database: names and placeholders are replaced wherever they stand."""
+        """Turn a file of ``sql/`` into SQL for this database, replacing names and placeholders wherever they stand."""
         return _IN_TEMPLATES.sub(self._own, text)
 
     def render(self, text: str) -> str:
@@ -105,6 +119,7 @@ class Names:
     def _placeholder(self, name: str) -> str:
         values = {
             "schema": self.schema,
+            "citext": quote(self.citext or "public"),
             "streams_identity": quote(f"{self.config.prefix}streams_identity"),
             "parts": self.parts_schema.replace("'", "''"),
             "leaf": f"{self.config.prefix}events_p",
