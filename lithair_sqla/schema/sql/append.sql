@@ -7,7 +7,7 @@
 --   p_context  {"actor", "correlation_id", "causation_id", "node_id", "meta"}
 --   p_key      idempotency key, taken first: a second use waits for the first and answers with its events
 CREATE OR REPLACE FUNCTION lithair.append(
-  p_tenant int, p_streams jsonb, p_events jsonb, p_context jsonb DEFAULT '{}', p_key text DEFAULT NULL,
+  p_tenant int, p_streams json, p_events jsonb, p_context jsonb DEFAULT '{}', p_key text DEFAULT NULL,
   p_digest text DEFAULT NULL, p_key_ttl interval DEFAULT '7 days',
   OUT positions bigint[], OUT versions bigint[], OUT duplicate boolean)
 LANGUAGE plpgsql SECURITY DEFINER
@@ -20,7 +20,7 @@ DECLARE
 BEGIN
   duplicate := false;
   SELECT array_agg(w.place) INTO guarded
-    FROM ROWS FROM (jsonb_to_recordset(p_streams) AS (n text)) WITH ORDINALITY AS w (n, place)
+    FROM ROWS FROM (json_to_recordset(p_streams) AS (n text)) WITH ORDINALITY AS w (n, place)
    WHERE EXISTS (SELECT FROM lithair.schemas s WHERE s.name = w.n AND s.relation IS NOT NULL);
   IF guarded IS NOT NULL AND EXISTS (
       SELECT FROM jsonb_to_recordset(p_events) AS e (s int, k "char") WHERE e.k <> 'n' AND e.s = ANY (guarded)) THEN
