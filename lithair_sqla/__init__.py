@@ -9,7 +9,7 @@ from __future__ import annotations
 from lithair_sqla.context import context
 from lithair_sqla.errors import ConcurrencyError, LithairError
 from lithair_sqla.model import after_flush as _after_flush  # noqa: F401 - sessions become ours
-from lithair_sqla.model import hooks as _hooks
+from lithair_sqla.model import hooks as _hooks  # noqa: F401 - they check and announce
 from lithair_sqla.model.adopt import adopt, enrol
 from lithair_sqla.model.audit import audit
 from lithair_sqla.model.commands import emits, expect, record
