@@ -34,10 +34,12 @@ DELETE FROM {fold.target} t USING ({fold.folded()}) f, LATERAL {fold.record()}
 def write_statement(fold: Folding, low: int, high: int) -> str:
     """Write the upsert of the rows of a range of streams; a row that is right already is left alone."""
     columns = fold.columns
+    # Said of both tables: a range, unlike an equality, is not carried over a join, and the log would be read whole.
+    streams = f"BETWEEN {int(low)} AND {int(high)}"
     insert = f"""\
 INSERT INTO {fold.target} AS t ({", ".join(column.quoted for column in columns)}) OVERRIDING SYSTEM VALUE
 SELECT {fold.values(columns)}
-  FROM ({fold.folded(f"AND s.id BETWEEN {int(low)} AND {int(high)}")}) f, LATERAL {fold.record()}
+  FROM ({fold.folded(f"AND s.id {streams} AND e.stream_id {streams}")}) f, LATERAL {fold.record()}
  WHERE f.alive"""
     if not fold.table.primary_key.columns:  # an association table that nothing keeps unique
         return fold.names.render(f"{insert} AND NOT EXISTS (SELECT FROM {fold.target} t WHERE {fold.match('t', 'r')})")
