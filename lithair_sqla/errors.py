@@ -77,6 +77,18 @@ class LithairError(Exception):
         # Not super(): SQLAlchemy's errors would add a link to a page of theirs about our code.
         return f"[{self.code}] {Exception.__str__(self)}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled with its facts: process pools and task queues carry errors from one process to another."""
+        return _remade, (type(self), self.args, {**self.__dict__})
+
+
+def _remade(class_: type[LithairError], args: tuple[Any, ...], facts: dict[str, Any]) -> LithairError:
+    """Make a pickled error again, whatever keywords its constructor asks for."""
+    error = class_.__new__(class_, *args)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
+
 
 class OptionError(LithairError, ValueError):
     """An option is unknown, contradictory, out of bounds or in the wrong place."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import copy_context
+from datetime import timedelta
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -88,13 +89,45 @@ def test_a_uuid_may_be_given_as_its_text() -> None:
         ({"meta": {"text": "a\0b"}}, "meta"),
         ({"meta": {"a\0": 1}}, "meta"),
         ({"meta": {"text": "\ud800"}}, "meta"),
+        ({"meta": {"text": "\\\0"}}, "meta"),
+        ({"meta": {"number": float("nan")}}, "meta"),
+        ({"meta": {"list": [1, {"number": float("-inf")}]}}, "meta"),
+        ({"meta": {1: 2}}, "meta"),
         ({"meta": 5}, "meta"),
+        ({"user_id": object()}, "user_id"),
+        ({"user_id": True}, "user_id"),
+        ({"user_id": "\ud800"}, "user_id"),
+        ({"idempotency_key": 5}, "idempotency_key"),
+        ({"idempotency_key": "\udfff"}, "idempotency_key"),
+        ({"idempotency_ttl": timedelta()}, "idempotency_ttl"),
+        ({"idempotency_ttl": 7}, "idempotency_ttl"),
     ],
 )
 def test_what_the_log_could_not_hold_is_refused(values: dict[str, Any], option: str) -> None:
     with pytest.raises(OptionError, match=rf"context\({option}=…\) must"), context(**values):
         pytest.fail("the block was entered")
     assert current_context() == Context()
+
+
+def test_a_backslash_before_what_looks_like_an_escape_is_text() -> None:
+    with context(meta={"path": r"C:\u0000"}) as entered:
+        assert entered.meta == {"path": r"C:\u0000"}
+
+
+def test_meta_is_what_it_was_when_the_block_was_entered() -> None:
+    tags = ["a"]
+    with context(meta={"tags": tags}) as entered:
+        tags.append("b")
+        assert entered.meta == {"tags": ["a"]}
+
+
+def test_each_block_with_an_idempotency_key_is_a_command_of_its_own() -> None:
+    with context(idempotency_key="order-7") as first:
+        pass
+    with context(idempotency_key="order-7") as second:
+        pass
+
+    assert first.command_id != second.command_id
 
 
 def test_threads_do_not_share_a_context_unless_it_is_handed_to_them() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import re
 
 import pytest
@@ -113,3 +115,13 @@ def test_an_error_keeps_the_facts_it_was_given() -> None:
 
     assert (guard.table, guard.reason) == ("shop.product", "disabled")
     assert (duplicate.key, duplicate.positions) == ("order-7", (4, 5))
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_error_crosses_to_another_process_with_its_facts(name: str) -> None:
+    error = CLASSES[name]("what happened", **ARGUMENTS.get(name, {}))
+
+    for made in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301 - our own pickle
+        assert type(made) is CLASSES[name]
+        assert str(made) == str(error)
+        assert vars(made) == vars(error)
