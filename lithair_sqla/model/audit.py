@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, MetaData, Table
 from sqlalchemy.orm import Session
 
-from lithair_sqla.model.fold import Folding, event_sourced_tables, folding
+from lithair_sqla.model.fold import RECORD, Folding, event_sourced_tables, folding
 from lithair_sqla.model.pinning import pinned
 from lithair_sqla.schema.check import Problem, check_guards
 from lithair_sqla.schema.guard_body import key_expression, row_expression
@@ -175,7 +175,7 @@ def _rows_statement(fold: Folding) -> str:
     # EXCEPT, since an anti join with the fold becomes a nested loop where statistics are older than the streams.
     return fold.names.render(f"""\
 WITH folded AS (
-  SELECT f.stream_id, f.state, f.alive, f.version, f.events, s.version AS counted, s.status, s.key, r AS record
+  SELECT f.stream_id, f.state, f.alive, f.version, f.events, s.version AS counted, s.status, s.key, {RECORD} AS record
     FROM ({fold.folded()}) f JOIN lithair.streams s ON s.id = f.stream_id, LATERAL {fold.record()}
 ), problems AS (
   SELECT CASE WHEN r.stream_id IS NULL THEN 'extra' WHEN {present} THEN 'different' ELSE 'missing' END AS problem,

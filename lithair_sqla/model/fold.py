@@ -7,7 +7,7 @@ objects merged in version order, the last change that is not a note deciding whe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Table
 
@@ -20,7 +20,10 @@ from lithair_sqla.schema.guards import guard_of, qualified, shape_of
 from lithair_sqla.schema.names import Names, literal
 from lithair_sqla.schema.tables import LibraryTables
 
-__all__ = ["Folding", "event_sourced_tables", "folding"]
+__all__ = ["RECORD", "Folding", "event_sourced_tables", "folding"]
+
+RECORD: Final = '"!record"'
+"""What a folded row is called in FROM: a name that no column of a user's has, or the column would be taken for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,10 @@ SELECT e.stream_id, lithair.merge(e.data) AS state,
  GROUP BY e.stream_id""")
 
     def record(self, state: str = "f.state") -> str:
-        """Write the state as a row of the table's type, to stand in FROM as ``r``."""
-        return f"jsonb_populate_record(NULL::{self.target}, {state}) r"
+        """Write the state as a row of the table's type, to stand in FROM as ``RECORD``."""
+        return f"jsonb_populate_record(NULL::{self.target}, {state}) {RECORD}"
 
-    def values(self, columns: tuple[ColumnValue, ...], state: str = "f.state", record: str = "r") -> str:
+    def values(self, columns: tuple[ColumnValue, ...], state: str = "f.state", record: str = RECORD) -> str:
         """Write the columns' values, read from the state and its record."""
         return ", ".join(column.decode(state, record) for column in columns)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lithair_sqla.codec.values import ColumnValue
-from lithair_sqla.model.fold import Folding
+from lithair_sqla.model.fold import RECORD, Folding
 from lithair_sqla.schema.guard_body import key_expression
 from lithair_sqla.schema.names import literal
 
@@ -25,10 +25,10 @@ DELETE FROM {fold.target} t WHERE NOT EXISTS (
 
 def clear_statement(fold: Folding) -> str:
     """Write the DELETE of all rows that are not what their stream says."""
-    log = fold.image("r", state="f.state")
+    log = fold.image(RECORD, state="f.state")
     return fold.names.render(f"""\
 DELETE FROM {fold.target} t USING ({fold.folded()}) f, LATERAL {fold.record()}
- WHERE f.alive AND {fold.match("t", "r")} AND record_image_ne({fold.image("t")}, {log})""")
+ WHERE f.alive AND {fold.match("t", RECORD)} AND record_image_ne({fold.image("t")}, {log})""")
 
 
 def write_statement(fold: Folding, low: int, high: int) -> str:
@@ -42,7 +42,8 @@ SELECT {fold.values(columns)}
   FROM ({fold.folded(f"AND s.id {streams} AND e.stream_id {streams}")}) f, LATERAL {fold.record()}
  WHERE f.alive"""
     if not fold.table.primary_key.columns:  # an association table that nothing keeps unique
-        return fold.names.render(f"{insert} AND NOT EXISTS (SELECT FROM {fold.target} t WHERE {fold.match('t', 'r')})")
+        there = f"EXISTS (SELECT FROM {fold.target} t WHERE {fold.match('t', RECORD)})"
+        return fold.names.render(f"{insert} AND NOT {there}")
     conflict = ", ".join(key.quoted for key in fold.shape.keys)
     return fold.names.render(f"{insert}\nON CONFLICT ({conflict}) {_put_right(fold, columns)}")
 

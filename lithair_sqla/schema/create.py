@@ -31,7 +31,7 @@ from lithair_sqla.schema.guards import (
 from lithair_sqla.schema.names import Names, quote
 from lithair_sqla.schema.tables import METADATA_KEY, LibraryTables
 
-__all__ = ["create_all", "grant", "install", "install_guard", "library_of", "names_in"]
+__all__ = ["create_all", "grant", "install", "install_guard", "known_names", "library_of", "names_in"]
 
 _LEAVES_LOCK: Final = (1 << 48) - 2
 _MINIMUM_VERSION: Final = (14, 0)
@@ -71,6 +71,11 @@ def names_in(connection: Connection, config: StorageConfig, *, refresh: bool = F
         check_database(connection)
         found = known[config, translated] = _look_up(connection, config, translated)
     return found
+
+
+def known_names(dialect: Dialect) -> tuple[Names, ...]:
+    """Return the names that were looked up so far on an engine, told by its dialect."""
+    return tuple(_names.get(dialect, {}).values())
 
 
 def _look_up(

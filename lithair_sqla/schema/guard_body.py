@@ -67,7 +67,7 @@ def key_expression(keys: tuple[ColumnValue, ...], row: str) -> str:
 
 def row_expression(shape: GuardShape, row: str) -> str:
     """Write all columns of ``row`` as one JSON object."""
-    text = f"to_jsonb({row})"
+    text = f"to_jsonb({row}.*)"
     for name in shape.hidden:
         text += f" - {literal(name)}"
     special = [f"{literal(column.name)}, {column.encode(row)}" for column in shape.columns if column.is_special]

@@ -18,6 +18,7 @@ from lithair_sqla.errors import (
     ConcurrencyError,
     ConnectionLostError,
     DuplicateCommand,
+    GuardError,
     InvalidEventError,
     LithairError,
     OrderedReadError,
@@ -26,6 +27,7 @@ from lithair_sqla.errors import (
     StreamNotFoundError,
     WriteRefusedError,
 )
+from lithair_sqla.schema.create import known_names
 from lithair_sqla.schema.names import quote
 from lithair_sqla.types import Conflict, StreamId
 
@@ -171,10 +173,40 @@ def _partition_gap(original: Any) -> LithairError | None:
     )
 
 
+def _in_guard(original: Any, prefixes: set[str]) -> LithairError | None:
+    """An error inside a guard's own text: a value that the log cannot hold, or a guard that no longer fits."""
+    lines = (original.diag.context or "").splitlines()
+    innermost = next((line for line in lines if line.startswith("PL/pgSQL function ")), "")
+    marks = "|".join(map(re.escape, prefixes))
+    found = re.match(rf'PL/pgSQL function (?:.*\.)?"?(?:{marks})guard_(.*?)"?\(\) line', innermost)
+    if found is None:
+        return None
+    message, table = _message(original), found[1]
+    if original.sqlstate in _UNFIT:
+        return InvalidEventError(
+            f"a row of {table} was not written, since its event cannot be stored: {_UNFIT[original.sqlstate]} "
+            f"({message})"
+        )
+    if original.sqlstate in _MISSING:
+        return SchemaMissingError(f"the guard of table {table} lacks an object of the library's: {message}: {_MEND}")
+    return GuardError(
+        f"the guard of table {table} no longer fits the table, which has changed under it ({message}): {_MEND}",
+        table=table,
+        reason="outdated",
+    )
+
+
+_INSIDE: Final = frozenset({*_UNFIT, *_MISSING, "42703", "42804"})
+
+
 @event.listens_for(Engine, "handle_error", retval=True)
 def _handle_error(context: ExceptionContext) -> BaseException | None:
     original = context.original_exception
     sqlstate = getattr(original, "sqlstate", None)
-    if sqlstate is None or not (sqlstate.startswith("LT") or sqlstate == "23514"):
+    if sqlstate is None:
         return None
-    return translate(original)
+    if sqlstate.startswith("LT") or sqlstate == "23514":
+        return translate(original)
+    if sqlstate in _INSIDE:
+        return _in_guard(original, {"lithair_", *(names.config.prefix for names in known_names(context.dialect))})
+    return None
