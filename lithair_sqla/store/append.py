@@ -12,7 +12,7 @@ import msgspec
 from lithair_sqla.context import current_context
 from lithair_sqla.errors import InvalidEventError, OptionError
 from lithair_sqla.store.batch import Batch
-from lithair_sqla.store.encoding import check_expected, encode_events, stream_of
+from lithair_sqla.store.encoding import check_expected, stream_of
 from lithair_sqla.types import AppendResult, StreamAppend
 
 if TYPE_CHECKING:
@@ -50,12 +50,7 @@ def append_streams(
         stream = stream_of(append.stream, tenant=channel.config.tenant_id)
         if stream in batch:
             raise InvalidEventError(f"stream {stream} stands twice in one append: put its events into one StreamAppend")
-        batch.add(stream, check_expected(append.expected, stream), encode_events(stream, append.events))
-    if batch.size_bytes > MAX_APPEND_BYTES:
-        raise InvalidEventError(
-            f"{batch.count:,} events of {batch.size_bytes:,} bytes are more than one append carries "
-            f"(MAX_APPEND_BYTES, {MAX_APPEND_BYTES:,}): use append_many, or several appends in one transaction"
-        )
+        batch.add(stream, check_expected(append.expected, stream), append.events)
     key = idempotency_key if idempotency_key is not None else current_context().idempotency_key
     return append_batch(channel, batch, idempotency_key=key, idempotency_ttl=idempotency_ttl)
 
@@ -65,6 +60,11 @@ def append_batch(
 ) -> AppendResult:
     """Send a batch."""
     events = batch.events_json()
+    if len(events) > MAX_APPEND_BYTES:
+        raise InvalidEventError(
+            f"{batch.count:,} events of {len(events):,} bytes are more than one append carries (MAX_APPEND_BYTES, "
+            f"{MAX_APPEND_BYTES:,}): use append_many, or several appends in one transaction"
+        )
     positions, versions, duplicate = channel.row(
         channel.statements.append,
         (

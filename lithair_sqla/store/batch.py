@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
-from msgspec.structs import replace
 
-from lithair_sqla.store.encoding import EncodedEvent
-from lithair_sqla.types import ExpectedVersion, Kind, StreamId
+from lithair_sqla.errors import InvalidEventError
+from lithair_sqla.store.encoding import EncodedEvent, encode_events
+from lithair_sqla.types import ExpectedVersion, Kind, NewEvent, StreamId
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-__all__ = ["Batch"]
+__all__ = ["Batch", "Piece"]
 
 
 class _Stream(msgspec.Struct, omit_defaults=True):
@@ -41,18 +38,39 @@ class _Event(msgspec.Struct, frozen=True, omit_defaults=True):
     i: UUID | None = None
 
 
-class Piece(NamedTuple):
+class Piece(msgspec.Struct):
     """Events of one stream that follow one another.
 
     Attributes:
-        stream: its place in the batch, from 1.
+        stream: whose they are.
+        place: the stream's in the batch, from 1.
         offset: events of the stream that stand before them in the batch.
-        events: the events.
+        events: as the caller gave them.
+        first_index: of the first one among those the caller gave for this stream.
+        encoded: what ``measure`` made of them.
     """
 
-    stream: int
+    stream: StreamId
+    place: int
     offset: int
-    events: list[EncodedEvent]
+    events: Sequence[NewEvent]
+    first_index: int
+    encoded: list[EncodedEvent] | None = None
+
+    def encode(self) -> list[EncodedEvent]:
+        """Check the events and write their JSON.
+
+        Raises:
+            InvalidEventError: one cannot be stored; names the stream and the event's index.
+        """
+        if self.encoded is not None:
+            return self.encoded
+        return encode_events(self.stream, self.events, first_index=self.first_index)
+
+    def measure(self) -> int:
+        """Encode now, keep the result, and return the bytes of its JSON."""
+        self.encoded = self.encode()
+        return sum(event.size_bytes for event in self.encoded)
 
 
 class Batch:
@@ -62,16 +80,14 @@ class Batch:
         streams: in the order they came.
         pieces: their events.
         count: how many events.
-        size_bytes: bytes of the events' JSON.
     """
 
-    __slots__ = ("_places", "count", "pieces", "size_bytes", "streams")
+    __slots__ = ("_places", "count", "pieces", "streams")
 
     def __init__(self) -> None:
         self.streams: list[_Stream] = []
         self.pieces: list[Piece] = []
         self.count = 0
-        self.size_bytes = 0
         self._places: dict[StreamId, int] = {}
 
     def __contains__(self, stream: object) -> bool:
@@ -85,37 +101,40 @@ class Batch:
         found = self.streams[place - 1]
         return found.e >= 0 and expected == found.e + found.c
 
-    def add(self, stream: StreamId, expected: int, events: list[EncodedEvent]) -> None:
-        """Add events that ``takes`` has let in."""
+    def add(self, stream: StreamId, expected: int, events: Sequence[NewEvent], *, first_index: int = 0) -> Piece:
+        """Add events that ``takes`` has let in.
+
+        Args:
+            stream: whose they are.
+            expected: where the stream must be before them.
+            events: as the caller gave them; they are checked when they are encoded.
+            first_index: of the first one among those the caller gave for this stream.
+
+        Raises:
+            InvalidEventError: there are none.
+        """
+        if not events:
+            raise InvalidEventError(f"there are no events to append to {stream}")
         place = self._places.get(stream)
         if place is None:
             self.streams.append(_Stream(stream.name, stream.key, 0, expected))
             place = self._places[stream] = len(self.streams)
         found = self.streams[place - 1]
-        self.pieces.append(Piece(place, found.c, events))
+        piece = Piece(stream, place, found.c, events, first_index)
+        self.pieces.append(piece)
         found.c += len(events)
         self.count += len(events)
-        for event in events:
-            self.size_bytes += event.size_bytes
         for event in reversed(events):
-            if event.kind is not Kind.NOTE:
-                found.l = 1 if event.kind is Kind.DELETE else 0
+            kind = getattr(event, "kind", None)
+            if kind is not Kind.NOTE:
+                found.l = 1 if kind is Kind.DELETE else 0
                 break
+        return piece
 
     @property
     def is_new(self) -> bool:
         """Whether every stream is expected to begin with this batch."""
         return all(stream.e == ExpectedVersion.NO_STREAM for stream in self.streams)
-
-    @property
-    def events(self) -> Iterator[EncodedEvent]:
-        """The events, in the caller's order."""
-        return (event for piece in self.pieces for event in piece.events)
-
-    def share_meta(self, meta: bytes) -> None:
-        """Give every event further facts, before its own; a key of both is the event's (``jsonb`` keeps the last)."""
-        for piece in self.pieces:
-            piece.events[:] = [replace(event, meta=_merged(meta, event.meta)) for event in piece.events]
 
     def streams_json(self, *, with_status: bool) -> str:
         """Write the streams; ``with_status`` for ``reserve``, which leaves the events to its caller."""
@@ -123,10 +142,14 @@ class Batch:
         return msgspec.json.encode(found).decode()
 
     def events_json(self) -> str:
-        """Write the events."""
+        """Write the events.
+
+        Raises:
+            InvalidEventError: one cannot be stored.
+        """
         rows = [
             _Event(
-                piece.stream,
+                piece.place,
                 place,
                 event.kind,
                 event.type,
@@ -137,14 +160,10 @@ class Batch:
                 event.event_id,
             )
             for piece in self.pieces
-            for place, event in enumerate(piece.events, piece.offset + 1)
+            for place, event in enumerate(piece.encode(), piece.offset + 1)
         ]
         return msgspec.json.encode(rows).decode()
 
 
 def _raw(text: bytes | None) -> msgspec.Raw | None:
     return None if text is None else msgspec.Raw(text)
-
-
-def _merged(shared: bytes, own: bytes | None) -> bytes:
-    return shared if own is None or own == b"{}" else shared[:-1] + b"," + own[1:]

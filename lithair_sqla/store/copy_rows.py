@@ -14,10 +14,14 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
+from msgspec.structs import replace
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lithair_sqla.store.batch import Batch
+    from lithair_sqla.store.encoding import EncodedEvent
+    from lithair_sqla.types import NewEvent
 
 __all__ = ["CopyRows", "Origin", "Reservation"]
 
@@ -31,7 +35,7 @@ _CHUNK_PARTS: Final = 2_000
 """Some hundred rows are sent at a time: the server takes them in while the next are packed."""
 
 _FIXED: Final = ("position", "stream_id", "version", "kind", "schema_version", "type")
-_OPTIONAL: Final = {name: attrgetter(name) for name in ("data", "payload", "meta", "event_id")}
+_OPTIONAL: Final = ("payload", "event_id", "meta")
 _pack_fixed = struct.Struct(">hiqiqiqicih").pack
 _pack_length = struct.Struct(">i").pack
 
@@ -64,6 +68,7 @@ class Origin(NamedTuple):
     node_id: int | None
     correlation_id: UUID | None
     causation_id: UUID | None
+    meta: bytes | None
 
 
 class CopyRows:
@@ -71,12 +76,14 @@ class CopyRows:
 
     Attributes:
         columns: those of the log that the rows have, in their order.
+        size_bytes: how many were packed so far.
     """
 
     def __init__(self, batch: Batch, reservation: Reservation, origin: Origin) -> None:
-        self._optional = [
-            (name, get) for name, get in _OPTIONAL.items() if any(get(event) is not None for event in batch.events)
-        ]
+        given = [event for piece in batch.pieces for event in piece.events]
+        names = ["data", *(name for name in _OPTIONAL if _is_used(name, given))]
+        if origin.meta is not None and "meta" not in names:
+            names.append("meta")
         shared = {
             "transaction_id": struct.pack(">iq", 8, reservation.transaction_id),
             "recorded_at": struct.pack(">iq", 8, reservation.recorded_at - _POSTGRES_EPOCH),
@@ -86,24 +93,29 @@ class CopyRows:
             "correlation_id": _uuid(origin.correlation_id),
             "causation_id": _uuid(origin.causation_id),
         }
-        names = [name for name, _ in self._optional]
         self.columns = [*_FIXED, *names, *(name for name, field in shared.items() if field is not None)]
+        self.size_bytes = 0
         self._batch = batch
         self._reservation = reservation
+        self._meta = origin.meta
+        self._optional = [attrgetter(name) for name in names]
         self._tail = b"".join(field for field in shared.values() if field is not None)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Pack them, some hundred at a time."""
+        """Check and pack them, some hundred at a time.
+
+        Raises:
+            InvalidEventError: an event cannot be stored.
+        """
         ids, bases, position, _, positions, _ = self._reservation
-        count, tail, optional = len(self.columns), self._tail, [get for _, get in self._optional]
-        gapless = positions is None
-        numbers = iter(positions or ())
+        count, tail, optional = len(self.columns), self._tail, self._optional
+        numbers = None if positions is None else iter(positions)
         parts: list[bytes] = [_HEADER]
-        for place, offset, events in self._batch.pieces:
-            stream, version = ids[place - 1], bases[place - 1] + offset
-            for event in events:
+        for piece in self._batch.pieces:
+            stream, version = ids[piece.place - 1], bases[piece.place - 1] + piece.offset
+            for event in self._with_meta(piece.encode()):
                 version += 1
-                if not gapless:
+                if numbers is not None:
                     position = next(numbers)
                 kind = event.kind.encode()
                 parts += (
@@ -114,10 +126,33 @@ class CopyRows:
                 )
                 position += 1
             if len(parts) > _CHUNK_PARTS:
-                yield b"".join(parts)
-                parts.clear()
+                yield self._chunk(parts)
+                parts = []
         parts.append(_TRAILER)
-        yield b"".join(parts)
+        yield self._chunk(parts)
+
+    def _chunk(self, parts: list[bytes]) -> bytes:
+        chunk = b"".join(parts)
+        self.size_bytes += len(chunk)
+        return chunk
+
+    def _with_meta(self, events: list[EncodedEvent]) -> list[EncodedEvent]:
+        """Give events the facts that all share, before their own: of a key that is there twice, the last one stays."""
+        shared = self._meta
+        if shared is None:
+            return events
+        return [replace(event, meta=_merged(shared, event.meta)) for event in events]
+
+
+def _is_used(field: str, events: list[NewEvent]) -> bool:
+    try:
+        return list(map(attrgetter(field), events)).count(None) < len(events)
+    except AttributeError:  # something that is no NewEvent: encoding it will say so
+        return True
+
+
+def _merged(shared: bytes, own: bytes | None) -> bytes:
+    return shared if own is None or own == b"{}" else shared[:-1] + b"," + own[1:]
 
 
 def _optional_field(value: bytes | UUID | None) -> bytes:

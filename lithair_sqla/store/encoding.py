@@ -79,6 +79,8 @@ def stream_of(stream: StreamLike, *, tenant: int) -> StreamId:
 
 
 def _check_text(text: Any, what: str, *, most_bytes: int) -> None:
+    if type(text) is str and len(text) <= most_bytes and text.isascii() and "\0" not in text:
+        return
     if not isinstance(text, str):
         raise InvalidEventError(f"a stream's {what} must be a string, not {text!r}")
     try:
@@ -110,14 +112,12 @@ def encode_events(stream: StreamId, events: Sequence[NewEvent], *, first_index: 
 
     Args:
         stream: whose they are.
-        events: at least one.
+        events: as the caller gave them.
         first_index: of the first one among those that the caller gave.
 
     Raises:
-        InvalidEventError: there is none, or one cannot be stored; names stream and index.
+        InvalidEventError: one cannot be stored; names stream and index.
     """
-    if not events:
-        raise InvalidEventError(f"there are no events to append to {stream}")
     encoded: list[EncodedEvent] = []
     try:
         encoded.extend(map(encode_event, events))
