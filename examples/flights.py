@@ -77,8 +77,7 @@ def run(engine: Engine, server: str, days: int) -> Outcome:
         stories = questions.stories(session)
         footprint = questions.footprint(connection)
         never_left = questions.never_left(session)
-    with meter("rebuilding the lost table", footprint.flights) as report:
-        recovery = disaster.lose_and_rebuild(engine, lambda done, _: report(done))
+    recovery = disaster.lose_and_rebuild(engine)
     return Outcome(
         server=server,
         days=days,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -11,6 +10,7 @@ from sqlalchemy import Engine
 from lithair_sqla import audit, create_all, rebuild
 from lithair_sqla.errors import WriteRefusedError
 from lithair_sqla.model.audit import AuditReport
+from nycflights.meter import meter
 from nycflights.models import Airline, Airport, Base, Flight, Plane
 
 __all__ = ["Recovery", "Verdict", "audit_everything", "lose_and_rebuild"]
@@ -46,12 +46,11 @@ class Verdict:
     reports: list[AuditReport]
 
 
-def lose_and_rebuild(engine: Engine, progress: Callable[[int, int], None]) -> Recovery:
+def lose_and_rebuild(engine: Engine) -> Recovery:
     """Empty the flights' table behind the guard's back, find out, and rebuild it.
 
     Args:
         engine: of the table's owner, whom the guard cannot stop.
-        progress: called with (streams done, streams in all).
     """
     refusal = _try_to_truncate(engine)
     with engine.begin() as connection:
@@ -61,14 +60,15 @@ def lose_and_rebuild(engine: Engine, progress: Callable[[int, int], None]) -> Re
         lost = audit(connection, Flight).found
     create_all(engine, Base)  # mends the guard; every other table and function is found as it should be
     started = perf_counter()
-    (report,) = rebuild(engine, Flight, progress=progress)
+    with meter("rebuilding the lost table", lost) as report:
+        (rebuilt,) = rebuild(engine, Flight, progress=lambda done, _: report(done))
     seconds = perf_counter() - started
     with engine.connect() as connection:
         differences = connection.exec_driver_sql(
             "SELECT count(*) FROM ((TABLE flight EXCEPT TABLE plain_flight) UNION ALL "
             "(TABLE plain_flight EXCEPT TABLE flight)) AS difference"
         ).scalar_one()
-    return Recovery(refusal=refusal, lost=lost, rebuilt=report.written, seconds=seconds, differences=differences)
+    return Recovery(refusal=refusal, lost=lost, rebuilt=rebuilt.written, seconds=seconds, differences=differences)
 
 
 def audit_everything(engine: Engine) -> Verdict:

@@ -93,35 +93,36 @@ _POSITION: Final = text("""
            AND (coalesce(event_data->>'departed_at', event_data->>'landed_at'))::timestamptz < :moment)""")
 
 # The state of every flight up to there: its events merged, oldest first, and read as a row of the table.
-_STATES: Final = """
-    WITH folded AS MATERIALIZED (
-        SELECT lithair_merge(event_data ORDER BY sequence_number) AS state, count(*) AS events
-          FROM lithair_event_log WHERE stream_name = 'Flight' AND position <= :position GROUP BY aggregate_id),
-    past AS MATERIALIZED (
-        SELECT flight.*, folded.events,
-            CASE WHEN cancelled THEN 'cancelled' WHEN diverted THEN 'diverted' WHEN landed_at IS NOT NULL THEN 'landed'
-                 WHEN departed_at IS NOT NULL THEN 'in the air' ELSE 'waiting' END AS phase
-          FROM folded, jsonb_populate_record(NULL::flight, folded.state) flight)"""
-_COUNTS: Final = text(f"""{_STATES}
+_PAST: Final = text("""
+    CREATE TEMPORARY TABLE past ON COMMIT DROP AS
+    SELECT flight.*, folded.events,
+        CASE WHEN cancelled THEN 'cancelled' WHEN diverted THEN 'diverted' WHEN landed_at IS NOT NULL THEN 'landed'
+             WHEN departed_at IS NOT NULL THEN 'in the air' ELSE 'waiting' END AS phase
+      FROM (SELECT lithair_merge(event_data ORDER BY sequence_number) AS state, count(*) AS events
+              FROM lithair_event_log WHERE stream_name = 'Flight' AND position <= :position
+             GROUP BY aggregate_id) folded,
+           jsonb_populate_record(NULL::flight, folded.state) flight""")
+_COUNTS: Final = text("""
     SELECT phase, airline.name AS airline, count(*) AS flights, sum(events)::bigint AS events
-      FROM past JOIN airline ON airline.code = airline_code GROUP BY phase, airline.name""")  # noqa: S608 - constants
-_PLANES: Final = text(f"""{_STATES}
+      FROM past JOIN airline ON airline.code = airline_code GROUP BY phase, airline.name ORDER BY airline.name""")
+_PLANES: Final = text("""
     SELECT airline_code || ' ' || number AS flight, origin, destination, departed_at, departure_delay, tail_number,
-        plane.manufacturer || ' ' || plane.model AS plane, seats
-      FROM past JOIN plane USING (tail_number) WHERE phase = 'in the air' ORDER BY departed_at, past.id LIMIT 3""")  # noqa: S608 - constants
+        plane.manufacturer || ' ' || plane.model AS plane
+      FROM past JOIN plane USING (tail_number) WHERE phase = 'in the air' ORDER BY departed_at, past.id LIMIT 3""")
 
 
 def fleet_at(connection: Connection, moment: datetime) -> Fleet:
     """Compute from the log what every flight was doing at a moment."""
     started = perf_counter()
     position = connection.execute(_POSITION, {"moment": moment}).scalar_one()
+    connection.execute(_PAST, {"position": position})
     phases, airborne, events = Counter[str](), Counter[str](), 0
-    for row in connection.execute(_COUNTS, {"position": position}):
+    for row in connection.execute(_COUNTS):
         phases[row.phase] += row.flights
         events += row.events
         if row.phase == "in the air":
             airborne[row.airline] += row.flights
-    planes = [dict(row) for row in connection.execute(_PLANES, {"position": position}).mappings()]
+    planes = [dict(row) for row in connection.execute(_PLANES).mappings()]
     return Fleet(
         moment=moment,
         position=position,

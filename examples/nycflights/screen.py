@@ -54,7 +54,7 @@ def _head(outcome: Outcome) -> RenderableType:
 
 
 def _rates(outcome: Outcome) -> Table:
-    table = _table("", ">rows", ">rows/s", ">with the mixin", ">times as long")
+    table = _table("", ">rows", ">rows/s", ">with the mixin", ">× as long")
     whole = Rate(
         step="all",
         rows=sum(rate.rows for rate in outcome.rates),

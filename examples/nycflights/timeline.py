@@ -107,10 +107,10 @@ def _release(pending: list[Movement], *, before: date) -> Iterator[Step]:
 def _steps(batch: list[Movement]) -> Iterator[Step]:
     moved = [movement for movement in batch if "cancelled" not in movement.changes]
     cancelled = [movement.flight_id for movement in batch if "cancelled" in movement.changes]
-    if moved:
-        yield Moved(moved)
     if cancelled:
         yield Cancelled(cancelled)
+    if moved:
+        yield Moved(moved)
 
 
 def _schedule(record: FlightRecord) -> dict[str, Any]:
