@@ -16,6 +16,7 @@ from lithair_sqla.model.commands import emits, expect, record
 from lithair_sqla.model.declarative import EventSourced
 from lithair_sqla.model.history import history
 from lithair_sqla.model.rebuild import rebuild
+from lithair_sqla.model.travel import as_of, before
 from lithair_sqla.options import Persistence, StorageConfig, persistence
 from lithair_sqla.schema.create import create_all
 from lithair_sqla.store import AsyncEventStore, EventStore
@@ -34,7 +35,9 @@ __all__ = [
     "StorageConfig",
     "StreamId",
     "adopt",
+    "as_of",
     "audit",
+    "before",
     "context",
     "create_all",
     "emits",
