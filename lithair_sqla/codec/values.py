@@ -46,7 +46,7 @@ class ColumnValue:
         perhaps_virtual: … and whether it is stored depends on the server: left out where it is null.
         nullable: it may be null.
         exact: values that are equal have the same text, as a key.
-        builtin: its type is PostgreSQL's own.
+        fit_for_key: its type is PostgreSQL's own (or citext), so that equality is found, and not JSON.
     """
 
     name: str
@@ -57,7 +57,7 @@ class ColumnValue:
     perhaps_virtual: bool = False
     nullable: bool = False
     exact: bool = True
-    builtin: bool = True
+    fit_for_key: bool = True
 
     @property
     def quoted(self) -> str:
@@ -128,7 +128,7 @@ class ColumnValue:
         equals = "OPERATOR({{citext}}.=)" if self.family == "citext" else "="
         text = f"{ours} {equals} {theirs}"
         if not self.exact:
-            text += f" AND {self.key(left)} = {self.key(right)}"
+            text += f' AND ({self.key(left)}) COLLATE "C" = {self.key(right)}'
         return f"({text} OR ({ours} IS NULL AND {theirs} IS NULL))" if self.nullable else text
 
 
@@ -162,7 +162,7 @@ def column_value(column: Column[Any], *, owner: str) -> ColumnValue | None:
         perhaps_virtual=computed is not None and computed.persisted is None,
         nullable=bool(column.nullable),
         exact=family not in {"text", "array", "json", "jsonb"} and collation is None,
-        builtin=family == "citext" or is_builtin(type_),
+        fit_for_key=family == "citext" or (is_builtin(type_) and family not in {"json", "jsonb"}),
     )
 
 

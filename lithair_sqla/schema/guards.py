@@ -146,10 +146,10 @@ def key_columns(table: Table, guard: Guard) -> list[Column[Any]]:
         )
     for column in found:
         value = column_value(column, owner=guard.stream)
-        if value is None or not value.builtin:
+        if value is None or not value.fit_for_key:
             raise MappingError(
                 f"{guard.stream}.{column.name} is part of the key, which must be of a type of PostgreSQL's own (or "
-                f"citext), not {column.type!r}: its rows could not be looked up safely from inside the guard"
+                f"citext, and not JSON), not {column.type!r}: its rows could not be looked up safely inside the guard"
             )
     return found
 
