@@ -72,10 +72,9 @@ def run(engine: Engine, server: str, days: int) -> Outcome:
     load_reference_data(engine)
     rates = _fly(engine, days)
     with Session(engine) as session:
-        connection = session.connection()
-        fleet = questions.fleet_at(connection, data.noon_in_new_york(max(1, days // 2)))
+        fleet = questions.fleet_at(session, data.noon_in_new_york(max(1, days // 2)))
         stories = questions.stories(session)
-        footprint = questions.footprint(connection)
+        footprint = questions.footprint(session.connection())
         never_left = questions.never_left(session)
     recovery = disaster.lose_and_rebuild(engine)
     return Outcome(

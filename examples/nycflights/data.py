@@ -97,7 +97,7 @@ _HEADER: Final = (
     "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,"
     "carrier,flight,tailnum,origin,dest,air_time,distance,hour,minute,time_hour"
 )
-_COLUMNS: Final = tuple(_HEADER.split(","))
+_COLUMNS: Final[tuple[str, ...]] = tuple(_HEADER.split(","))
 
 
 def _record(line: int, values: Mapping[str, str], zones: Mapping[str, Mapping[str, str]]) -> FlightRecord:

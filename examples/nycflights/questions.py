@@ -6,15 +6,15 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, case, func, select, text
 from sqlalchemy.orm import Session
 
-from lithair_sqla import Event, history
-from nycflights.models import Flight
+from lithair_sqla import Event, as_of, history
+from nycflights.models import Airline, Flight, Plane
 
-__all__ = ["Fleet", "Footprint", "Story", "fleet_at", "footprint", "never_left", "stories"]
+__all__ = ["Airborne", "Fleet", "Footprint", "Story", "fleet_at", "footprint", "never_left", "stories"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,17 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Airborne:
+    """A flight that had left and not landed."""
+
+    flight: str
+    route: str
+    departed_at: datetime | None
+    departure_delay: int | None
+    plane: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
     """The flights as they stood at a position of the log.
 
@@ -38,15 +49,15 @@ class Fleet:
         phases: announced flights by what they were doing (``waiting``, ``in the air``, ``landed`` …).
         airborne: those in the air, by the name of the airline.
         planes: a few planes that were in the air, those which left first.
-        events: events that were folded.
-        seconds: that it took.
+        events: events of flights up to there.
+        seconds: that two queries took.
     """
 
     moment: datetime
     position: int
     phases: Counter[str]
     airborne: Counter[str]
-    planes: list[dict[str, Any]]
+    planes: list[Airborne]
     events: int
     seconds: float
 
@@ -86,43 +97,47 @@ def never_left(session: Session) -> int:
     return session.scalar(select(func.count()).where(Flight.departed_at.is_(None))) or 0
 
 
-# A moment is a position in the log. Which one belongs to a time of day, the events themselves say.
+# A moment is a position in the log. Which one belongs to a time of day, the events themselves say: the last of the
+# transaction that holds the last departure or landing before it.
 _POSITION: Final = text("""
     SELECT max(position) FROM lithair_event_log WHERE stream_name = 'Flight' AND transaction_id = (
         SELECT max(transaction_id) FROM lithair_event_log WHERE stream_name = 'Flight'
            AND (coalesce(event_data->>'departed_at', event_data->>'landed_at'))::timestamptz < :moment)""")
-
-# The state of every flight up to there: its events merged, oldest first, and read as a row of the table.
-_PAST: Final = text("""
-    CREATE TEMPORARY TABLE past ON COMMIT DROP AS
-    SELECT flight.*, folded.events,
-        CASE WHEN cancelled THEN 'cancelled' WHEN diverted THEN 'diverted' WHEN landed_at IS NOT NULL THEN 'landed'
-             WHEN departed_at IS NOT NULL THEN 'in the air' ELSE 'waiting' END AS phase
-      FROM (SELECT lithair_merge(event_data ORDER BY sequence_number) AS state, count(*) AS events
-              FROM lithair_event_log WHERE stream_name = 'Flight' AND position <= :position
-             GROUP BY aggregate_id) folded,
-           jsonb_populate_record(NULL::flight, folded.state) flight""")
-_COUNTS: Final = text("""
-    SELECT phase, airline.name AS airline, count(*) AS flights, sum(events)::bigint AS events
-      FROM past JOIN airline ON airline.code = airline_code GROUP BY phase, airline.name ORDER BY airline.name""")
-_PLANES: Final = text("""
-    SELECT airline_code || ' ' || number AS flight, origin, destination, departed_at, departure_delay, tail_number,
-        plane.manufacturer || ' ' || plane.model AS plane
-      FROM past JOIN plane USING (tail_number) WHERE phase = 'in the air' ORDER BY departed_at, past.id LIMIT 3""")
+_EVENTS: Final = text("SELECT count(*) FROM lithair_event_log WHERE stream_name = 'Flight' AND position <= :position")
+_PHASE: Final = case(
+    (Flight.cancelled, "cancelled"),
+    (Flight.diverted, "diverted"),
+    (Flight.landed_at.is_not(None), "landed"),
+    (Flight.departed_at.is_not(None), "in the air"),
+    else_="waiting",
+)
 
 
-def fleet_at(connection: Connection, moment: datetime) -> Fleet:
-    """Compute from the log what every flight was doing at a moment."""
+def fleet_at(session: Session, moment: datetime) -> Fleet:
+    """Ask what every flight was doing at a moment."""
+    position: int = session.execute(_POSITION, {"moment": moment}).scalar_one()
+    events: int = session.execute(_EVENTS, {"position": position}).scalar_one()
+    phases, airborne = Counter[str](), Counter[str]()
+    by_airline = (
+        select(_PHASE, Airline.name, func.count())
+        .join(Airline, Airline.code == Flight.airline_code)
+        .group_by(_PHASE, Airline.name)
+        .order_by(Airline.name)
+    )
+    first_to_leave = (
+        select(Flight, Plane)
+        .join(Plane, Plane.tail_number == Flight.tail_number)
+        .where(_PHASE == "in the air")
+        .order_by(Flight.departed_at, Flight.id)
+        .limit(3)
+    )
     started = perf_counter()
-    position = connection.execute(_POSITION, {"moment": moment}).scalar_one()
-    connection.execute(_PAST, {"position": position})
-    phases, airborne, events = Counter[str](), Counter[str](), 0
-    for row in connection.execute(_COUNTS):
-        phases[row.phase] += row.flights
-        events += row.events
-        if row.phase == "in the air":
-            airborne[row.airline] += row.flights
-    planes = [dict(row) for row in connection.execute(_PLANES).mappings()]
+    with as_of(session, position) as past:
+        for phase, airline, flights in past.execute(by_airline):
+            phases[phase] += flights
+            if phase == "in the air":
+                airborne[airline] += flights
+        planes = [_airborne(flight, plane) for flight, plane in past.execute(first_to_leave)]
     return Fleet(
         moment=moment,
         position=position,
@@ -131,6 +146,16 @@ def fleet_at(connection: Connection, moment: datetime) -> Fleet:
         planes=planes,
         events=events,
         seconds=perf_counter() - started,
+    )
+
+
+def _airborne(flight: Flight, plane: Plane) -> Airborne:
+    return Airborne(
+        flight=f"{flight.airline_code} {flight.number}",
+        route=f"{flight.origin} → {flight.destination}",
+        departed_at=flight.departed_at,
+        departure_delay=flight.departure_delay,
+        plane=f"{flight.tail_number}: {plane.manufacturer} {plane.model}",
     )
 
 

@@ -107,14 +107,13 @@ def _fleet(outcome: Outcome) -> Group:
         Text(f"in the air for {leaders} …"),
         *(
             Text(
-                f"  {plane['flight']} {plane['origin']} → {plane['destination']}, left "
-                f"{new_york(plane['departed_at']):%H:%M} ({plane['departure_delay']:+} min), {plane['tail_number']}: "
-                f"{plane['plane']}"
+                f"  {plane.flight} {plane.route}, left {new_york(plane.departed_at or fleet.moment):%H:%M} "
+                f"({plane.departure_delay or 0:+} min), {plane.plane}"
             )
             for plane in fleet.planes
         ),
         Text(
-            f"from {fleet.events:,} events, up to position {fleet.position:,}, in {fleet.seconds:.2f} s; "
+            f"as_of(session, {fleet.position}), {fleet.events:,} events: two ORM queries in {fleet.seconds:.2f} s; "
             "no row remembers it",
             style="dim",
         ),

@@ -72,12 +72,14 @@ def run_python(block: Block, page: Path, namespace: dict[str, Any]) -> str:
 
 
 def run_sql(block: Block, url: URL) -> str:
+    """Send each statement by itself, as psql does; answers with the rows of the last one."""
+    rows: list[tuple[Any, ...]] = []
     conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        cursor = connection.execute(block.code.encode())
-        while cursor.nextset():
-            pass
-        rows = cursor.fetchall() if cursor.description else []
+        for statement in re.split(r";$", block.code, flags=re.MULTILINE):
+            if statement.strip():
+                cursor = connection.execute(statement.encode())
+                rows = cursor.fetchall() if cursor.description else []
     return "".join(" | ".join(str(value) for value in row) + "\n" for row in rows)
 
 
