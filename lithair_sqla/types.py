@@ -56,7 +56,7 @@ class ExpectedVersion(IntEnum):
     ANY = -2
 
 
-class StreamId(msgspec.Struct, frozen=True, order=True):
+class StreamId(msgspec.Struct, frozen=True, order=True, gc=False):
     """Name of a stream: the events of one row of one table, or of one aggregate without a table.
 
     Attributes:
@@ -84,7 +84,7 @@ class EventMetadata(msgspec.Struct, frozen=True, kw_only=True):
     checksum: int | None
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One event as it stands in the log.
 
     Attributes:
@@ -168,7 +168,7 @@ class Event(msgspec.Struct, frozen=True):
         )
 
 
-class NewEvent(msgspec.Struct, frozen=True):
+class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """An event to append to a stream that has no table.
 
     Attributes:
@@ -190,7 +190,7 @@ class NewEvent(msgspec.Struct, frozen=True):
     meta: Mapping[str, Any] | None = None
 
 
-class StreamAppend(msgspec.Struct, frozen=True):
+class StreamAppend(msgspec.Struct, frozen=True, gc=False):
     """Events for one stream, with the version the caller expects it to be at."""
 
     stream: StreamId

@@ -14,7 +14,7 @@ from lithair_sqla.types import ExpectedVersion, Kind, NewEvent, StreamId
 __all__ = ["Batch", "Piece"]
 
 
-class _Stream(msgspec.Struct, omit_defaults=True):
+class _Stream(msgspec.Struct, omit_defaults=True, gc=False):
     """A stream as the functions read it: name, key, count of events, expected version, status that they leave it in."""
 
     n: str
@@ -24,7 +24,7 @@ class _Stream(msgspec.Struct, omit_defaults=True):
     l: int | None = None  # noqa: E741 - the functions' own letters
 
 
-class _Event(msgspec.Struct, frozen=True, omit_defaults=True):
+class _Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An event as ``append`` reads it."""
 
     s: int
@@ -38,7 +38,7 @@ class _Event(msgspec.Struct, frozen=True, omit_defaults=True):
     i: UUID | None = None
 
 
-class Piece(msgspec.Struct):
+class Piece(msgspec.Struct, gc=False):
     """Events of one stream that follow one another.
 
     Attributes:
