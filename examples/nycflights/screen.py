@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +25,8 @@ _MOST_WIDTH = 96
 
 def show(outcome: Outcome) -> None:
     """Print what a run found out."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without arrows shall not lose the rest
     console = Console(width=min(Console().width, _MOST_WIDTH), highlight=False)
     console.print(_head(outcome))
     for title, body in (
