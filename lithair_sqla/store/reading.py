@@ -131,7 +131,7 @@ def all_events(
         (True, True): statements.all_by_name_and_type,
     }[names is not None, types is not None]
     result = channel.execute(statement, (*parameters, limit))
-    return EventRows(channel.names, exact_numbers=exact_numbers).of_all(result)
+    return EventRows(channel.names, exact_numbers=exact_numbers).of_all(result.all())
 
 
 def _list(name: str, texts: Collection[Any]) -> list[str]:

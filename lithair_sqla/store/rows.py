@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -35,60 +36,59 @@ class EventRows:
 
     def of_stream(self, stream: StreamId, rows: Iterable[Sequence[Any]]) -> list[Event]:
         """Make events of rows that all belong to one stream."""
-        return [self._event(stream, *row) for row in rows]
+        return self._events(repeat(stream), rows)
 
-    def of_all(self, rows: Iterable[Sequence[Any]]) -> list[Event]:
+    def of_all(self, rows: Sequence[Sequence[Any]]) -> list[Event]:
         """Make events of rows that end with their stream's name and key."""
         streams: dict[tuple[str, str], StreamId] = {}
-        events: list[Event] = []
-        for *row, name, key in rows:
-            stream = streams.get((name, key))
-            if stream is None:
-                stream = streams[name, key] = StreamId(name, key, self._tenant)
-            events.append(self._event(stream, *row))
-        return events
+        for *_, name, key in rows:
+            if (name, key) not in streams:
+                streams[name, key] = StreamId(name, key, self._tenant)
+        return self._events([streams[row[-2], row[-1]] for row in rows], rows)
 
-    def _event(  # noqa: PLR0913, PLR0917 - the columns of a row, in the order of the statements
-        self,
-        stream: StreamId,
-        position: int,
-        version: int,
-        kind: str,
-        type_: str,
-        data: str | None,
-        payload: str | None,
-        recorded_at: Any,
-        transaction_id: int,
-        actor: str | None,
-        schema_version: int,
-        event_id: UUID | None,
-        correlation_id: UUID | None,
-        causation_id: UUID | None,
-        node_id: int | None,
-        checksum: int | None,
-        meta: str | None,
-    ) -> Event:
-        decode = self._decode
-        return Event(
-            position,
-            stream,
-            version,
-            _KINDS[kind],
-            type_,
-            {} if data is None else decode(data),
-            None if payload is None else decode(payload),
-            recorded_at,
-            transaction_id,
-            actor,
-            schema_version,
-            # As the database's function event_id() makes it.
-            UUID(int=self._namespace | position) if event_id is None else event_id,
-            correlation_id,
-            causation_id,
-            node_id,
-            checksum,
-            None if meta is None else decode(meta),
-        )
+    def _events(self, streams: Iterable[StreamId], rows: Iterable[Sequence[Any]]) -> list[Event]:
+        decode, namespace = self._decode, self._namespace
+        return [
+            Event(
+                position,
+                stream,
+                version,
+                _KINDS[kind],
+                type_,
+                {} if data is None else decode(data),
+                None if payload is None else decode(payload),
+                recorded_at,
+                transaction_id,
+                actor,
+                schema_version,
+                # As the database's function event_id() makes it.
+                UUID(int=namespace | position) if event_id is None else event_id,
+                correlation_id,
+                causation_id,
+                node_id,
+                checksum,
+                None if meta is None else decode(meta),
+            )
+            for stream, (
+                position,
+                version,
+                kind,
+                type_,
+                data,
+                payload,
+                recorded_at,
+                transaction_id,
+                actor,
+                schema_version,
+                event_id,
+                correlation_id,
+                causation_id,
+                node_id,
+                checksum,
+                meta,
+                *_,
+            ) in zip(streams, rows, strict=False)
+        ]
 
 
 def stream_info(tenant: int, name: str, row: Sequence[Any]) -> StreamInfo:
