@@ -2,144 +2,210 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
-from uuid import uuid4
+from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Connection, Table, event
-from sqlalchemy.orm import InstanceState, Session, SessionTransaction, UOWTransaction
-from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
 from lithair_sqla.errors import CommandError
-from lithair_sqla.model.commands import plain_json, waiting_calls
+from lithair_sqla.model.calls import RunningCall
 from lithair_sqla.model.declarative import EventSourced, is_event_sourced
-from lithair_sqla.model.fold import folding
-from lithair_sqla.model.keys import guarded_tables, identity_values, key_text
+from lithair_sqla.model.hooks import is_autocommit, prepare
+from lithair_sqla.model.keys import guarded_tables, has_key, key_values, stream_key
 from lithair_sqla.model.pending import (
     Buffer,
-    Call,
     Expectation,
-    Note,
+    Queued,
     buffer_of,
     buffers_of,
-    discarded,
+    committed,
+    ended,
     forget,
-    released,
+    wake,
 )
+from lithair_sqla.schema.create import names_in
 from lithair_sqla.schema.names import Names
+from lithair_sqla.schema.tables import LibraryTables
 
-__all__: list[str] = []
+__all__ = ["listen", "send_if_committing", "watch_reloads"]
+
+_REACH_A_FLUSH: Final = 16
+"""How many events a flush may write for one row: more than one come of a user's triggers."""
 
 
-@event.listens_for(Session, "before_flush")
 def _before_flush(session: Session, *_: Any) -> None:
-    """Note, while attributes still know, which tables the flush will change for the objects of waiting calls."""
-    for item in session.new:
-        if is_event_sourced(type(item)):
-            for call in waiting_calls(instance_state(item)):
-                buffer_of(session).calls.append(call)
-    for buffer in buffers_of(session):
-        for call in (*buffer.calls, *buffer.open):
-            call.tables = _changed_tables(session, call.state)
-
-
-@event.listens_for(Session, "after_flush")
-def _after_flush(session: Session, flush_context: UOWTransaction) -> None:
+    wake(session)
     buffers = buffers_of(session)
-    if not buffers:
-        if any(is_event_sourced(state.class_) for state in flush_context.states):
-            buffer_of(session, outermost=True).flushed = True
-        return
     for buffer in buffers:
         for call in buffer.open:
-            # An autoflush in the middle of a method is part of it.
-            if call.tables and not call.named:
-                call.named = True
-                call.event_id = call.event_id or uuid4()  # calls made later in the method name it as their cause
-                buffer.calls.append(call)
-    _send(session, buffers)
-    buffers[-1].flushed = True
+            if isinstance(call, RunningCall):
+                call.memory.flushing()
+    _mark(session, buffers)
 
 
-@event.listens_for(Session, "before_commit")
-def _before_commit(session: Session) -> None:
+def _after_flush(session: Session, flush_context: UOWTransaction) -> None:
+    states = flush_context.states
+    classes = {class_: is_event_sourced(class_) for class_ in {state.class_ for state in states}}
+    if not any(classes.values()):
+        return
+    touched = set(states) if all(classes.values()) else {state for state in states if classes[state.class_]}
     buffers = buffers_of(session)
-    if any(buffer.open for buffer in buffers):
-        running = next(buffer.open[-1] for buffer in buffers if buffer.open)
+    for buffer in buffers:
+        for call in (*buffer.queue, *buffer.open):
+            if not call.is_note and call.state in touched:
+                call.flushes += 1
+        # What one flush did to one row has its name now.
+        touched.difference_update(
+            call.state for call in buffer.queue if call.flushes == 1 and len(guarded_tables(call.state)) == 1
+        )
+    _send(session, buffers)
+    buffer_of(session).touch(touched)
+
+
+def _do_orm_execute(state: ORMExecuteState) -> None:
+    """A bulk statement may write rows whose objects have something to say of them: what comes after it is not its."""
+    if state.is_select:
+        return
+    buffers = buffers_of(state.session)
+    if buffers:
+        _mark(state.session, buffers)
+    buffer_of(state.session).touched_all = True
+
+
+def _before_commit(session: Session) -> None:
+    if session.in_nested_transaction():
+        return
+    wake(session)
+    buffers = buffers_of(session)
+    running = next((buffer.open[-1] for buffer in buffers if buffer.open), None)
+    if running is not None:
         raise CommandError(
             f"a commit inside the @emits method of {running.type!r}: its event is whole only when the method returns; "
             "commit after it"
         )
-    if any(_has_work(buffer) for buffer in buffers):
+    for buffer in buffers:
+        buffer.committing = True
+    if any(buffer.has_work for buffer in buffers):
         session.flush()
         _send(session, buffers_of(session))
 
 
-@event.listens_for(Session, "after_soft_rollback")
-def _after_soft_rollback(_: Session, transaction: SessionTransaction) -> None:
-    discarded(transaction)
+def _after_commit(session: Session) -> None:
+    committed(session)
 
 
-@event.listens_for(Session, "after_transaction_end")
 def _after_transaction_end(_: Session, transaction: SessionTransaction) -> None:
-    released(transaction)
+    ended(transaction)
 
 
-@event.listens_for(EventSourced, "expire", propagate=True, raw=True)
-@event.listens_for(EventSourced, "refresh", propagate=True, raw=True)
 def _reloaded(state: InstanceState[Any], *_: Any) -> None:
-    if state.session is not None and buffers_of(state.session):
-        forget(state.session, state)
+    session = state.session
+    if session is not None:
+        forget(session, state)
 
 
-def _has_work(buffer: Buffer) -> bool:
-    return bool(buffer.calls or buffer.notes or any(not item.checked for item in buffer.expectations))
+_LISTENERS: Final = (
+    ("before_flush", _before_flush),
+    ("after_flush", _after_flush),
+    ("do_orm_execute", _do_orm_execute),
+    ("before_commit", _before_commit),
+    ("after_commit", _after_commit),
+    ("after_transaction_end", _after_transaction_end),
+)
 
 
-def _changed_tables(session: Session, state: InstanceState[Any]) -> tuple[Table, ...]:
-    item = state.obj()
-    if item is None:
-        return ()
-    tables = [table for table, _ in guarded_tables(state)]
-    if item in session.new or item in session.deleted:
-        return tuple(tables)
-    if not session.is_modified(item):
-        return ()
-    changed = {
-        column.table
-        for attribute in state.mapper.column_attrs
-        if attribute.key in state.dict and state.attrs[attribute.key].history.has_changes()
-        for column in attribute.columns
-    }
-    # A change of a relationship alone shows in a column only once the flush has set the foreign key.
-    return tuple(table for table in tables if table in changed) or tuple(tables)
+def listen() -> None:
+    """Make sessions ours; again where an application has removed all listeners, as some test suites do."""
+    for name, listener in _LISTENERS:
+        if not event.contains(Session, name, listener):
+            event.listen(Session, name, listener)
 
 
-def _send(session: Session, buffers: list[Buffer]) -> None:  # noqa: C901 - three lists, one after the other
-    requests: dict[Connection, _Request] = {}
+def watch_reloads(class_: type) -> None:
+    """Drop what is queued for an object of a class when the object is expired or refreshed."""
+    for name in ("expire", "refresh"):
+        event.listen(class_, name, _reloaded, propagate=True, raw=True)
 
-    def request(state: InstanceState[Any]) -> _Request:
-        connection = session.connection(bind_arguments={"mapper": state.mapper})
-        if connection not in requests:
-            names = folding(connection, guarded_tables(state)[0][0]).names
-            requests[connection] = _Request(connection, names)
-        return requests[connection]
 
+listen()
+watch_reloads(EventSourced)
+
+
+def send_if_committing(session: Session) -> None:
+    """Send at once what a listener of the commit itself has queued: there may be no later flush."""
+    buffers = buffers_of(session)
+    if any(buffer.committing for buffer in buffers):
+        if not session._flushing:  # noqa: SLF001 - there is no other way to tell
+            session.flush()
+        _send(session, buffers_of(session))
+
+
+def _mark(session: Session, buffers: Iterable[Buffer]) -> None:
+    """Ask for the last position drawn, where what was written before could be taken for what comes."""
+    by_connection: dict[Connection, list[Queued | Expectation]] = {}
+    for buffer in buffers:
+        items: list[Queued | Expectation] = [*buffer.queue, *buffer.open, *buffer.expectations]
+        for item in items:
+            if item.mark is None:
+                connection = session.connection(bind_arguments={"mapper": item.state.mapper})
+                by_connection.setdefault(connection, []).append(item)
+    for connection, unmarked in by_connection.items():
+        table = guarded_tables(unmarked[0].state)[0][0]
+        position = _names(connection, table).object("position").replace("%", "%%")
+        mark: int = connection.exec_driver_sql(f"SELECT last_value FROM {position}").scalar_one()
+        for item in unmarked:
+            item.mark = mark
+
+
+def _names(connection: Connection, table: Table) -> Names:
+    return names_in(connection, LibraryTables.of(table.metadata).config)
+
+
+def _send(session: Session, buffers: list[Buffer]) -> None:
+    """Send all that waits, of outer transactions too; a savepoint remembers what it sent for them."""
+    _mark(session, buffers)
+    requests = _Requests(session)
+    sent: list[tuple[Buffer, Queued]] = []
     for buffer in reversed(buffers):
         for expectation in buffer.expectations:
-            if not expectation.checked:
-                request(expectation.state).expect(expectation)
-        for call in buffer.calls:
-            request(call.state).call(call)
-        for note in buffer.notes:
-            request(note.state).note(note)
-    for found in requests.values():
-        found.send()
+            if not expectation.checked and has_key(expectation.state):
+                requests.of(expectation.state).expect(expectation)
+        sent += [(buffer, item) for item in buffer.queue]
+    for _, item in sent:
+        # One that left the session takes its event along.
+        if item.state.session is session:
+            requests.of(item.state).add(item)
+    for request in requests.by_connection.values():
+        request.send()
     for buffer in buffers:
-        buffer.calls.clear()
-        buffer.notes.clear()
+        buffer.take()
         for expectation in buffer.expectations:
             expectation.checked = True
+    if len(buffers) > 1:
+        buffers[0].borrowed.extend((owner, item) for owner, item in sent if owner is not buffers[0])
+
+
+class _Requests:
+    """One request for each connection that a session's objects are on."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._by_mapper: dict[Mapper[Any], _Request] = {}
+        self.by_connection: dict[Connection, _Request] = {}
+
+    def of(self, state: InstanceState[Any]) -> _Request:
+        found = self._by_mapper.get(state.mapper)
+        if found is None:
+            connection = self._session.connection(bind_arguments={"mapper": state.mapper})
+            tables = [table for table, _ in guarded_tables(state)]
+            if connection not in self.by_connection:
+                prepare(connection, tables)
+                self.by_connection[connection] = _Request(connection, _names(connection, tables[0]))
+            found = self._by_mapper[state.mapper] = self.by_connection[connection]
+        return found
 
 
 @dataclass(slots=True, eq=False)
@@ -149,42 +215,48 @@ class _Request:
     connection: Connection
     names: Names
     expectations: list[dict[str, Any]] = field(default_factory=list)
-    calls: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
     def expect(self, expectation: Expectation) -> None:
-        name, key = self._streams(expectation.state, ())[0]
+        self._refuse_autocommit("expect()")
+        name, key = self._streams(expectation.state)[0]
         self.expectations.append({"n": name, "k": key, "e": expectation.version, "m": expectation.mark})
 
-    def call(self, call: Call) -> None:
-        self.calls.append(
-            {
-                "s": self._streams(call.state, call.tables),
-                "t": call.type,
-                "p": call.payload,
-                "m": call.mark,
-                "i": call.event_id,
-                "c": call.causation_id,
-                "v": guarded_tables(call.state)[0][1].schema_version,
-                "note": not call.tables,
-            }
-        )
-
-    def note(self, note: Note) -> None:
-        name, key = self._streams(note.state, ())[0]
-        version = guarded_tables(note.state)[0][1].schema_version
-        self.notes.append({"n": name, "k": key, "t": note.type, "p": note.payload, "v": version})
+    def add(self, item: Queued) -> None:
+        if item.flushes:
+            self._refuse_autocommit(f"@emits({item.type!r})")
+        found: dict[str, Any] = {
+            "s": self._streams(item.state),
+            "t": item.type,
+            "p": item.payload.json(),
+            "v": guarded_tables(item.state)[0][1].schema_version,
+        }
+        if item.flushes:
+            found |= {"m": item.mark, "w": item.flushes * _REACH_A_FLUSH}
+        if item.event_id is not None:
+            found["i"] = item.event_id
+        if item.causation_id is not None:
+            found["c"] = item.causation_id
+        self.events.append(found)
 
     def send(self) -> None:
-        content = plain_json({"expect": self.expectations, "calls": self.calls, "notes": self.notes}).decode()
+        content: dict[str, Any] = {"events": self.events}
+        if self.expectations:
+            content["expect"] = self.expectations
         config = self.names.config
+        function = self.names.object("after_flush").replace("%", "%%")
         self.connection.exec_driver_sql(
-            f"SELECT {self.names.object('after_flush')}(%s, %s, %s::jsonb)", (config.tenant_id, config.node_id, content)
+            f"SELECT {function}(%s, %s, %s::jsonb)",
+            (config.tenant_id, config.node_id, msgspec.json.encode(content).decode()),
         )
 
-    def _streams(self, state: InstanceState[Any], tables: tuple[Table, ...]) -> list[tuple[str, str]]:
-        """Return (name, key) of an object's streams in the given tables; of its base table where none is given."""
-        guarded = guarded_tables(state)
-        chosen = [(table, guard) for table, guard in guarded if table in tables] or guarded[:1]
-        values = identity_values(state)
-        return [(guard.stream, key_text(self.connection, table, guard, values)) for table, guard in chosen]
+    def _streams(self, state: InstanceState[Any]) -> list[tuple[str, str]]:
+        """Return (name, key) of an object's streams, base table first."""
+        return [
+            (guard.stream, stream_key(self.connection, table, guard, key_values(state, table, guard)))
+            for table, guard in guarded_tables(state)
+        ]
+
+    def _refuse_autocommit(self, what: str) -> None:
+        if is_autocommit(self.connection):
+            raise CommandError(f"{what} needs a transaction to belong to, and this connection is in AUTOCOMMIT")

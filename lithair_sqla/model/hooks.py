@@ -1,32 +1,33 @@
-"""What a session does beside flushing: it checks the guards once an engine, and says who writes and why.
+"""What happens beside a write: guards are checked once an engine, and the database is told who writes and why.
 
-Nothing here captures anything: the guard does. Listeners are global on ``Session`` and reach every kind of session; for
-classes without the mixin they cost a look-up. A flush without a context, on an engine that was checked, sends nothing.
+Nothing here captures anything: the guard does. One listener sees every statement that SQLAlchemy sends, whether a
+flush, a bulk method, Core or ``text()`` made it, in sessions of every kind and outside of any; for what cannot touch
+an event-sourced table it costs a look-up. A write without a context, on an engine that was checked, sends nothing more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import msgspec
-from sqlalchemy import Connection, Engine, Table, TextClause, event
-from sqlalchemy.orm import Mapper, ORMExecuteState, Session, class_mapper
+from sqlalchemy import Connection, Dialect, Engine, Table, event
 
-from lithair_sqla.context import Context, current_context
-from lithair_sqla.model.declarative import is_event_sourced, tables_of
+from lithair_sqla.context import IDEMPOTENCY_TTL, Context, current_context
+from lithair_sqla.errors import CommandError
+from lithair_sqla.model.reach import refusing_tables, tables_written, writes_unknown
 from lithair_sqla.schema.check import check_functions, check_guards, raise_first
 from lithair_sqla.schema.create import names_in
-from lithair_sqla.schema.guards import guard_of
 from lithair_sqla.schema.names import Names
 from lithair_sqla.schema.tables import LibraryTables
 
-__all__ = ["announce", "context_json"]
+__all__ = ["announce", "context_json", "is_autocommit", "prepare"]
 
 _EMPTY: Final = Context()
-_checked: WeakKeyDictionary[Engine, set[Table]] = WeakKeyDictionary()
+_checked: WeakKeyDictionary[Dialect, dict[Names, set[Table]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +37,20 @@ class _Sent:
     context: str = ""
     refusing: bool = False
     key: str | None = None
+    command: str | None = None
+    ttl: timedelta = IDEMPOTENCY_TTL
 
     def covers(self, wanted: _Sent) -> bool:
         return (
             self.context == wanted.context
             and self.refusing >= wanted.refusing
-            and (wanted.key is None or wanted.key == self.key)
+            and (wanted.key is None or (wanted.key, wanted.command) == (self.key, self.command))
         )
 
 
 _NOTHING_SENT: Final = _Sent()
 _sent: WeakKeyDictionary[Connection, _Sent | None] = WeakKeyDictionary()
+"""``None`` where it is not known what stands: a savepoint was rolled back."""
 
 
 def context_json(context: Context) -> str:
@@ -63,58 +67,53 @@ def context_json(context: Context) -> str:
     return msgspec.json.encode(found).decode() if found else ""
 
 
-@event.listens_for(Session, "before_flush")
-def _before_flush(session: Session, *_: Any) -> None:
-    classes = {type(item) for item in session.new}
-    classes.update(type(item) for item in session.deleted)
-    classes.update(type(item) for item in session.dirty)
-    ours = [class_ for class_ in classes if is_event_sourced(class_)]
-    if ours:
-        _prepare(session, [class_mapper(class_) for class_ in ours])
+def is_autocommit(connection: Connection) -> bool:
+    """Tell whether each statement on a connection is a transaction of its own."""
+    return bool(getattr(connection.connection.driver_connection, "autocommit", False))
 
 
-@event.listens_for(Session, "do_orm_execute")
-def _do_orm_execute(state: ORMExecuteState) -> None:
-    if state.is_select and not isinstance(state.statement, TextClause):
-        return
-    mapper = state.bind_mapper
-    if mapper is not None and is_event_sourced(mapper.class_):
-        _prepare(state.session, [mapper])
-    elif current_context() != _EMPTY and not state.is_select:
-        # Core DML or text: what it writes to cannot be told, who writes can.
-        connection = state.session.connection(bind_arguments=dict(state.bind_arguments))
-        if connection.engine in _checked:
-            announce(connection)
+@event.listens_for(Engine, "before_execute")
+def _before_execute(connection: Connection, clauseelement: Any, _: Any, __: Any, ___: Any) -> None:
+    tables = tables_written(clauseelement, in_context=current_context() != _EMPTY)
+    if tables:
+        prepare(connection, tables)
+    elif tables is None:
+        _before_text(connection, clauseelement.text)
 
 
-def _prepare(session: Session, mappers: Iterable[Mapper[Any]]) -> None:
-    by_connection: dict[Connection, list[Mapper[Any]]] = {}
-    for mapper in mappers:
-        connection = session.connection(bind_arguments={"mapper": mapper})
-        by_connection.setdefault(connection, []).append(mapper)
-    for connection, found in by_connection.items():
-        tables = [table for mapper in found for table in tables_of(mapper) if guard_of(table) is not None]
-        known = _checked.get(connection.engine)
-        if known is None or not known.issuperset(tables):
-            _check(connection, tables)
-        refusing = any(
-            guard is not None and guard.persistence.foreign_writes == "refuse" for guard in map(guard_of, tables)
-        )
-        names = names_in(connection, LibraryTables.of(tables[0].metadata).config)
-        announce(connection, names=names, refusing=refusing)
+def _before_text(connection: Connection, text: str) -> None:
+    """What a text writes to cannot be told; who writes can, and that it is a session of ours."""
+    unknown = writes_unknown(text)
+    if unknown == "rollback":
+        _rollback_savepoint(connection)
+    elif unknown == "write":
+        by_names = _checked.get(connection.dialect, {})
+        refusing = any(refusing_tables(tables) for tables in by_names.values())
+        if refusing or current_context() != _EMPTY:
+            # A key is taken in the store of this engine; where that is not known, with a later write.
+            announce(connection, names=next(iter(by_names), None), refusing=refusing)
 
 
-def _check(connection: Connection, tables: Iterable[Table]) -> None:
-    known = _checked.get(connection.engine)
-    by_library: dict[int, tuple[LibraryTables, list[Table]]] = {}
-    for table in tables:
-        if known is None or table not in known:
-            library = LibraryTables.of(table.metadata)
-            by_library.setdefault(id(library), (library, []))[1].append(table)
-    for library, found in by_library.values():
-        names = names_in(connection, library.config)
-        raise_first([*check_functions(connection, names), *check_guards(connection, found, names)])
-        _checked.setdefault(connection.engine, set()).update(found)
+def prepare(connection: Connection, tables: Iterable[Table]) -> None:
+    """Check the guards of some event-sourced tables, once, and say who is about to write to them.
+
+    Args:
+        connection: in the transaction that is about to write, or not yet in one.
+        tables: of one metadata.
+
+    Raises:
+        SchemaError: a guard, or a function of the library, is missing, disabled or outdated.
+        DuplicateCommand: the context's idempotency key was used before.
+        CommandError: there is something to say, but the connection is in AUTOCOMMIT.
+    """
+    tables = tuple(tables)
+    names = names_in(connection, LibraryTables.of(tables[0].metadata).config)
+    known = _checked.setdefault(connection.dialect, {}).setdefault(names, set())
+    if not known.issuperset(tables):
+        new = [table for table in tables if table not in known]
+        raise_first([*check_functions(connection, names), *check_guards(connection, new, names)])
+        known.update(new)
+    announce(connection, names=names, refusing=refusing_tables(tables))
 
 
 def announce(connection: Connection, *, names: Names | None = None, refusing: bool = False) -> None:
@@ -123,26 +122,49 @@ def announce(connection: Connection, *, names: Names | None = None, refusing: bo
     Args:
         connection: in the transaction that is about to write.
         names: the store written to; without it an idempotency key is left for a later write.
-        refusing: a table about to be written refuses writes that no session announced.
+        refusing: a table about to be written refuses writes that nobody announced.
 
     Raises:
         DuplicateCommand: the context's idempotency key was used before.
+        CommandError: there is something to send, but the connection is in AUTOCOMMIT.
     """
     current = current_context()
-    text = context_json(current)
-    key = current.idempotency_key if names is not None else None
-    wanted = _Sent(text, refusing, key)
+    if current is _EMPTY and not refusing and connection not in _sent:
+        return
+    wanted = _Sent(context_json(current), refusing)
+    if current.idempotency_key is not None and names is not None:
+        wanted = _Sent(
+            wanted.context, refusing, current.idempotency_key, str(current.command_id), current.idempotency_ttl
+        )
     sent = _sent.get(connection, _NOTHING_SENT)
     if sent is not None and sent.covers(wanted):
         return
-    calls, parameters = ["set_config('lithair.context', %s, true)"], [text]
+    if is_autocommit(connection):
+        _refuse_autocommit(wanted)
+        return
+    calls, parameters = ["set_config('lithair.context', %s, true)"], [wanted.context]
     if refusing:
         calls.append("set_config('lithair.session', pg_current_xact_id()::text, true)")
-    if key is not None and names is not None:
-        calls.append(f"{names.object('claim_command')}({names.config.tenant_id}, %s, '7 days')")
-        parameters.append(key)
+    if wanted.key is not None and names is not None:
+        claim = names.object("claim_command").replace("%", "%%")
+        calls.append(f"{claim}({names.config.tenant_id}, %s, %s, make_interval(secs => %s))")
+        parameters += [wanted.key, str(wanted.command), wanted.ttl.total_seconds()]  # type: ignore[list-item]
     connection.exec_driver_sql(f"SELECT {', '.join(calls)}", tuple(parameters))
     _sent[connection] = wanted
+
+
+def _refuse_autocommit(wanted: _Sent) -> None:
+    what = "an idempotency key" if wanted.key is not None else "a context" if wanted.context else ""
+    if what:
+        raise CommandError(
+            f"{what} needs a transaction, to which what it says belongs, and this connection is in AUTOCOMMIT: write "
+            "in a transaction, or outside of context(); events then have the database's session_user as their actor"
+        )
+    if wanted.refusing:
+        raise CommandError(
+            "a table with Persistence(foreign_writes='refuse') is written in transactions only, in which a session can "
+            "announce itself: this connection is in AUTOCOMMIT"
+        )
 
 
 @event.listens_for(Engine, "commit")

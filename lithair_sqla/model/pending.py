@@ -1,54 +1,63 @@
 """What a session has been told and not yet sent: named calls, notes and expectations, each in its transaction's buffer.
 
 A buffer belongs to a ``SessionTransaction``: a savepoint that is rolled back takes its calls and notes along, one that
-is released hands them to its parent. Expectations belong to the outermost transaction and outlive savepoints.
+is released hands them to its parent. What an outer transaction was told and a savepoint has sent waits again once that
+savepoint is rolled back. Expectations belong to the outermost transaction and outlive savepoints.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Table
 from sqlalchemy.orm import InstanceState, Session, SessionTransaction
 
-__all__ = ["Buffer", "Call", "Expectation", "Note", "buffer_of", "buffers_of", "forget"]
+from lithair_sqla.model.payloads import Payload
+
+__all__ = [
+    "Buffer",
+    "Expectation",
+    "Queued",
+    "buffer_of",
+    "buffers_of",
+    "committed",
+    "ended",
+    "forget",
+    "is_queued",
+    "mark_for",
+    "waiting",
+    "wake",
+]
+
+_MOST_TOUCHED: Final = 10_000
 
 
 @dataclass(slots=True, eq=False)
-class Call:
-    """One call of an ``@emits`` method.
+class Queued:
+    """An event that waits to be sent: a call of an ``@emits`` method, or a note.
 
     Attributes:
         state: the object's.
         type: the event's type.
         payload: the arguments, by name.
-        mark: a position; only events after it are the call's.
+        mark: a position; only events after it are the call's. ``None``: to be asked for before anything is written.
         event_id: given only where another call names this one as its cause.
         causation_id: the event of the call this one was made in.
-        tables: those that the coming flush changes for the object; empty where it changes nothing.
-        named: an autoflush inside the method gave the event its name already.
+        flushes: how many flushes wrote the object during the call and with its end.
+        is_note: it changes no row, whatever the flush does.
     """
 
     state: InstanceState[Any]
     type: str
-    payload: dict[str, Any]
-    mark: int = 0
+    payload: Payload
+    mark: int | None = 0
     event_id: UUID | None = None
     causation_id: UUID | None = None
-    tables: tuple[Table, ...] = ()
-    named: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Note:
-    """An event that changes no row."""
-
-    state: InstanceState[Any]
-    type: str
-    payload: dict[str, Any]
+    flushes: int = 0
+    is_note: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +66,7 @@ class Expectation:
 
     state: InstanceState[Any]
     version: int
-    mark: int = 0
+    mark: int | None = 0
     checked: bool = False
 
 
@@ -66,30 +75,59 @@ class Buffer:
     """What waits for the next flush of one transaction.
 
     Attributes:
-        calls: finished calls whose events are not named yet.
-        notes: notes not sent yet.
+        queue: finished calls and notes, in the order they were made.
+        called: objects of the queue's calls.
         expectations: of the outermost transaction only.
         open: calls now running, innermost last.
-        flushed: something of ours was flushed in this transaction.
+        touched: objects whose events of this transaction may still bear the guard's names.
+        touched_all: any row's may.
+        borrowed: what this savepoint sent for outer transactions.
+        committing: the last flush of a commit has begun; what comes now is sent at once.
+        committed: the transaction ended well.
     """
 
-    calls: list[Call] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
+    queue: list[Queued] = field(default_factory=list)
+    called: set[InstanceState[Any]] = field(default_factory=set)
     expectations: list[Expectation] = field(default_factory=list)
-    open: list[Call] = field(default_factory=list)
-    flushed: bool = False
+    open: list[Queued] = field(default_factory=list)
+    touched: set[InstanceState[Any]] = field(default_factory=set)
+    touched_all: bool = False
+    borrowed: list[tuple[Buffer, Queued]] = field(default_factory=list)
+    committing: bool = False
+    committed: bool = False
+
+    def add(self, item: Queued) -> None:
+        """Queue a call or a note."""
+        self.queue.append(item)
+        if not item.is_note:
+            self.called.add(item.state)
+
+    def take(self) -> list[Queued]:
+        """Empty the queue and return what was in it."""
+        taken, self.queue = self.queue, []
+        self.called.clear()
+        return taken
+
+    def touch(self, states: Iterable[InstanceState[Any]]) -> None:
+        """Note objects that a flush wrote. Of very many it is not remembered which."""
+        self.touched.update(states)
+        if len(self.touched) > _MOST_TOUCHED:
+            self.touched.clear()
+            self.touched_all = True
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is something to send."""
+        return bool(self.queue) or any(not expectation.checked for expectation in self.expectations)
 
 
 _buffers: WeakKeyDictionary[SessionTransaction, Buffer] = WeakKeyDictionary()
+_waiting: WeakKeyDictionary[InstanceState[Any], list[Queued]] = WeakKeyDictionary()
 
 
 def buffer_of(session: Session, *, outermost: bool = False) -> Buffer:
     """Return the buffer of a session's innermost (or outermost) transaction, beginning one where there is none."""
-    transaction = session.get_transaction()
-    if transaction is None:
-        session.begin()
-        transaction = session.get_transaction()
-    assert transaction is not None  # noqa: S101 - just begun
+    transaction = session.get_transaction() or session.begin()
     if not outermost:
         transaction = session.get_nested_transaction() or transaction
     return _buffers.setdefault(transaction, Buffer())
@@ -107,31 +145,72 @@ def buffers_of(session: Session) -> list[Buffer]:
     return found
 
 
-def forget(session: Session, state: InstanceState[Any]) -> None:
-    """Drop what was queued for an object that was expired or refreshed: the change it belonged to is gone."""
-    for buffer in buffers_of(session):
-        buffer.calls = [call for call in buffer.calls if call.state is not state]
+def is_queued(session: Session, state: InstanceState[Any]) -> bool:
+    """Tell whether a call of an object waits to be named."""
+    return any(state in buffer.called for buffer in buffers_of(session))
 
 
-def released(transaction: SessionTransaction) -> None:
-    """Hand the buffer of a transaction that ended well to its parent."""
-    buffer = _buffers.pop(transaction, None)
-    if buffer is None or transaction.parent is None:
+def mark_for(session: Session, state: InstanceState[Any]) -> int | None:
+    """Return the mark of what is queued now: needed only where earlier events could be taken for its own."""
+    touched = any(buffer.touched_all or state in buffer.touched for buffer in buffers_of(session))
+    return None if touched else 0
+
+
+def waiting(item: Queued) -> None:
+    """Keep a call of an object that is in no session yet. Its create takes the first name, further calls are notes."""
+    earlier = _waiting.setdefault(item.state, [])
+    item.is_note = bool(earlier)
+    earlier.append(item)
+
+
+def wake(session: Session) -> None:
+    """Queue the waiting calls of objects that have come into a session since."""
+    if not _waiting:
         return
-    parent = _buffers.setdefault(transaction.parent, Buffer())
-    parent.calls.extend(buffer.calls)
-    parent.notes.extend(buffer.notes)
-    parent.open.extend(buffer.open)
-    parent.flushed = parent.flushed or buffer.flushed
+    for state in [state for state in list(_waiting) if state.session is session]:
+        buffer = buffer_of(session)
+        for item in _waiting.pop(state, ()):
+            buffer.add(item)
 
 
-def discarded(transaction: SessionTransaction) -> None:
-    """Let the buffer of a transaction that was rolled back go; its parents' expectations are to be checked again."""
-    _buffers.pop(transaction, None)
-    parent = transaction.parent
+def forget(session: Session, state: InstanceState[Any]) -> None:
+    """Drop the calls of an object that was expired or refreshed: the change they named is gone."""
+    for buffer in buffers_of(session):
+        if state in buffer.called:
+            buffer.called.discard(state)
+            buffer.queue = [item for item in buffer.queue if item.is_note or item.state is not state]
+
+
+def committed(session: Session) -> None:
+    """Note that the transaction which is about to end has ended well."""
+    transaction = session.get_nested_transaction() or session.get_transaction()
+    buffer = None if transaction is None else _buffers.get(transaction)
+    if buffer is not None:
+        buffer.committed = True
+
+
+def ended(transaction: SessionTransaction) -> None:
+    """Let a transaction's buffer go: to its parent where it ended well, with all that is in it where not."""
+    buffer = _buffers.pop(transaction, None)
+    if transaction.parent is None or not (transaction.nested or buffer):
+        return
+    if buffer is not None and buffer.committed:
+        _hand_over(buffer, _buffers.setdefault(transaction.parent, Buffer()))
+        return
+    for owner, item in () if buffer is None else buffer.borrowed:
+        owner.add(item)
+    parent: SessionTransaction | None = transaction.parent
     while parent is not None:
-        buffer = _buffers.get(parent)
-        if buffer is not None:
-            for expectation in buffer.expectations:
-                expectation.checked = False
+        outer = _buffers.get(parent)
+        for expectation in () if outer is None else outer.expectations:
+            expectation.checked = False
         parent = parent.parent
+
+
+def _hand_over(buffer: Buffer, parent: Buffer) -> None:
+    for item in buffer.queue:
+        parent.add(item)
+    parent.open.extend(buffer.open)
+    parent.touched_all = parent.touched_all or buffer.touched_all
+    parent.touch(buffer.touched)
+    parent.borrowed.extend((owner, item) for owner, item in buffer.borrowed if owner is not parent)

@@ -29,6 +29,7 @@ from lithair_sqla.schema.guards import (
     truncate_trigger,
 )
 from lithair_sqla.schema.names import Names, quote
+from lithair_sqla.schema.row_locks import row_lock_statement
 from lithair_sqla.schema.tables import METADATA_KEY, LibraryTables
 
 __all__ = ["create_all", "grant", "install", "install_guard", "known_names", "library_of", "names_in"]
@@ -207,15 +208,16 @@ def _claim_stream(connection: Connection, table: Table, names: Names) -> None:
         )
     connection.execute(
         text(
-            f"INSERT INTO {schemas} (name, schema_version, relation, fingerprint, columns) "
-            "VALUES (:name, :version, :relation, :fingerprint, CAST(:columns AS jsonb)) "
-            "ON CONFLICT (name, schema_version) "
-            "DO UPDATE SET relation = excluded.relation, fingerprint = excluded.fingerprint, columns = excluded.columns"
+            f"INSERT INTO {schemas} (name, schema_version, relation, row_lock, fingerprint, columns) "
+            "VALUES (:name, :version, :relation, :row_lock, :fingerprint, CAST(:columns AS jsonb)) "
+            "ON CONFLICT (name, schema_version) DO UPDATE SET relation = excluded.relation, "
+            "row_lock = excluded.row_lock, fingerprint = excluded.fingerprint, columns = excluded.columns"
         ),
         {
             "name": shape.stream,
             "version": shape.schema_version,
             "relation": target,
+            "row_lock": names.render(row_lock_statement(shape, target)),
             "fingerprint": shape.fingerprint,
             "columns": shape.columns_json,
         },

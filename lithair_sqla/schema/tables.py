@@ -166,6 +166,7 @@ def _define(metadata: MetaData, config: StorageConfig) -> LibraryTables:
         Column("name", _text(), nullable=False),
         Column("schema_version", SmallInteger, nullable=False),
         Column("relation", Text),
+        Column("row_lock", Text),
         Column("fingerprint", Text, nullable=False),
         Column("columns", JSONB, nullable=False),
         _instant("created_at"),

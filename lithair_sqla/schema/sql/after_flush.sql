@@ -2,65 +2,96 @@
 -- their names and payloads, notes appended. Only events of the calling transaction can be touched.
 --
 --   p_request {"expect": [{"n": name, "k": key, "e": version, "m": mark}],
---              "calls": [{"s": [[name, key], …], "t": type, "p": payload, "m": mark, "i": event id, "c": causation id,
---                          "v": schema version, "note": the flush changed nothing of it}],
---              "notes": [{"n": name, "k": key, "t": type, "p": payload, "v": schema version}]}
---   A mark is a position: only events after it count. A call names the newest event of its streams; one that
---   finds none becomes a note.
+--              "events": [{"s": [[name, key], …], "t": type, "p": payload, "m": mark, "w": reach, "i": event id,
+--                          "c": causation id, "v": schema version}]}
+--   A mark is a position: only events after it count, of a stream's newest versions as many as the reach says. An event
+--   with a reach is a named call: the first change of its streams after its mark is called so, further ones are linked
+--   to it as their cause. One without a reach, or whose change came to nothing, becomes a note in its first stream.
+--
+-- Rows are locked before their streams, in the order of their keys. Plans are held to indexes: one made while the log
+-- was small would be kept when it is not.
 CREATE OR REPLACE FUNCTION lithair.after_flush(p_tenant int, p_node int, p_request jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
 AS $$
 DECLARE
-  item jsonb;
-  candidate jsonb;
-  stream lithair.streams;
-  first_own bigint;
   own bigint;
-  found_position bigint;
+  place record;
   conflicts jsonb := '[]';
+  stream bigint;
+  before bigint;
+  named bigint[];
+  notes jsonb;
 BEGIN
   own := CASE WHEN current_setting('lithair.advertised', true) = pg_current_xact_id()::text
     THEN nullif(current_setting('lithair.transaction', true), '')::bigint END;
-  FOR item IN SELECT e.value FROM jsonb_array_elements(p_request->'expect') e ORDER BY e.value->>'n', e.value->>'k' LOOP
-    PERFORM lithair.lock_row(item->>'n', item->>'k');
-    SELECT * INTO stream FROM lithair.streams s
-     WHERE s.tenant_id = p_tenant AND s.name = item->>'n' AND s.key = item->>'k' FOR NO KEY UPDATE;
-    SELECT min(e.version) INTO first_own FROM lithair.events e
-     WHERE own IS NOT NULL AND e.stream_id = stream.id AND e.position >= greatest(own, (item->>'m')::bigint + 1) AND lithair.is_own(e.xmin);
-    IF coalesce(first_own - 1, stream.version, 0) <> (item->>'e')::bigint THEN
-      conflicts := conflicts || jsonb_build_object('name', item->>'n', 'key', item->>'k', 'expected', (item->>'e')::bigint,
-        'actual', coalesce(first_own - 1, stream.version, 0));
+
+  IF p_request ? 'expect' THEN
+    FOR place IN SELECT e.n, array_agg(e.k) AS keys FROM jsonb_to_recordset(p_request->'expect') AS e (n text, k text)
+                  GROUP BY e.n ORDER BY e.n COLLATE "C" LOOP
+      PERFORM lithair.lock_rows(place.n, place.keys);
+    END LOOP;
+    FOR place IN SELECT e.n, e.k, e.e, greatest(own, e.m + 1) AS low
+                   FROM jsonb_to_recordset(p_request->'expect') AS e (n text, k text, e bigint, m bigint)
+                  ORDER BY e.n COLLATE "C", e.k COLLATE "C" LOOP
+      SELECT s.id, s.version INTO stream, before FROM lithair.streams s
+       WHERE s.tenant_id = p_tenant AND s.name = place.n AND s.key = place.k FOR NO KEY UPDATE;
+      -- What this transaction added stands at the stream's end, which nobody else can have added to meanwhile.
+      WHILE own IS NOT NULL AND EXISTS (SELECT FROM lithair.events v WHERE v.stream_id = stream AND v.version = before
+          AND v.position >= place.low AND lithair.is_own(v.xmin)) LOOP
+        before := before - 1;
+      END LOOP;
+      before := coalesce(before, 0);
+      IF before <> place.e THEN
+        conflicts := conflicts || jsonb_build_object('tenant', p_tenant, 'name', place.n, 'key', place.k,
+          'expected', place.e, 'actual', before);
+      END IF;
+    END LOOP;
+    IF conflicts <> '[]' THEN
+      RAISE EXCEPTION 'stream version conflict' USING ERRCODE = 'LT301', DETAIL = conflicts::text,
+        CONSTRAINT = 'lithair_stream_version';
     END IF;
-  END LOOP;
-  IF conflicts <> '[]' THEN
-    RAISE EXCEPTION 'stream version conflict' USING ERRCODE = 'LT301', DETAIL = conflicts::text, CONSTRAINT = 'lithair_stream_version';
   END IF;
 
-  FOR item IN SELECT c.value FROM jsonb_array_elements(p_request->'calls') c LOOP
-    found_position := NULL;
-    IF own IS NOT NULL AND NOT (item->>'note')::boolean THEN
-      FOR candidate IN SELECT s.value FROM jsonb_array_elements(item->'s') s LOOP
-        SELECT e.position INTO found_position
-          FROM lithair.streams s JOIN lithair.events e ON e.stream_id = s.id AND e.version > s.version - 16
-         WHERE s.tenant_id = p_tenant AND s.name = candidate->>0 AND s.key = candidate->>1
-           AND e.position >= greatest(own, (item->>'m')::bigint + 1) AND e.kind <> 'n' AND e.payload IS NULL AND lithair.is_own(e.xmin)
-         ORDER BY e.version DESC LIMIT 1;
-        EXIT WHEN found_position IS NOT NULL;
-      END LOOP;
-    END IF;
-    IF found_position IS NOT NULL THEN
-      UPDATE lithair.events e SET type = item->>'t', payload = item->'p', event_id = (item->>'i')::uuid,
-          causation_id = coalesce((item->>'c')::uuid, e.causation_id)
-       WHERE e.position = found_position;
-    ELSE
-      candidate := item->'s'->0;
-      PERFORM lithair.append_note(p_tenant, p_node, candidate->>0, candidate->>1, item->>'t', (item->>'v')::smallint, item->'p',
-        (item->>'i')::uuid, (item->>'c')::uuid);
-    END IF;
-  END LOOP;
+  IF own IS NOT NULL AND p_request @? '$.events[*].w' THEN
+    WITH calls AS MATERIALIZED (
+      SELECT c.place, c.s, c.t, c.p, greatest(own, c.m + 1) AS low, c.w, c.i, c.c
+        FROM ROWS FROM (jsonb_to_recordset(p_request->'events') AS (s jsonb, t text, p jsonb, m bigint, w int, i uuid, c uuid))
+          WITH ORDINALITY AS c (s, t, p, m, w, i, c, place)
+       WHERE c.w IS NOT NULL
+    ), changes AS MATERIALIZED (
+      SELECT c.place, v.position, row_number() OVER (PARTITION BY c.place ORDER BY w.rank, v.version) AS rank
+        FROM calls c CROSS JOIN LATERAL jsonb_array_elements(c.s) WITH ORDINALITY w (value, rank)
+        JOIN lithair.streams s ON s.tenant_id = p_tenant AND s.name = w.value->>0 AND s.key = w.value->>1
+        JOIN lithair.events v ON v.stream_id = s.id AND v.version > s.version - c.w AND v.position >= c.low
+       WHERE v.kind IN ('c', 'u', 'd') AND v.payload IS NULL AND lithair.is_own(v.xmin)
+    ), firsts AS (
+      UPDATE lithair.events v SET type = c.t, payload = c.p, event_id = c.i, causation_id = coalesce(c.c, v.causation_id)
+        FROM changes h JOIN calls c ON c.place = h.place
+       WHERE h.rank = 1 AND v.position = h.position
+      RETURNING c.place
+    ), others AS (
+      UPDATE lithair.events v SET causation_id = coalesce(c.i, lithair.event_id(f.position))
+        FROM changes h JOIN changes f ON f.place = h.place AND f.rank = 1 JOIN calls c ON c.place = h.place
+       WHERE h.rank > 1 AND v.position = h.position
+    )
+    SELECT array_agg(f.place) INTO named FROM firsts f;
+  END IF;
 
-  FOR item IN SELECT n.value FROM jsonb_array_elements(p_request->'notes') n LOOP
-    PERFORM lithair.append_note(p_tenant, p_node, item->>'n', item->>'k', item->>'t', (item->>'v')::smallint, item->'p', NULL, NULL);
-  END LOOP;
+  SELECT jsonb_agg(jsonb_build_object('n', e.s->0->>0, 'k', e.s->0->>1, 't', e.t, 'p', e.p, 'v', e.v, 'i', e.i, 'c', e.c) ORDER BY e.place)
+    INTO notes
+    FROM ROWS FROM (jsonb_to_recordset(p_request->'events') AS (s jsonb, t text, p jsonb, v smallint, i uuid, c uuid))
+      WITH ORDINALITY AS e (s, t, p, v, i, c, place)
+   WHERE named IS NULL OR e.place <> ALL (named);
+  IF notes IS NOT NULL THEN
+    FOR place IN SELECT e.n, array_agg(DISTINCT e.k) AS keys FROM jsonb_to_recordset(notes) AS e (n text, k text)
+                  GROUP BY e.n ORDER BY e.n COLLATE "C" LOOP
+      PERFORM lithair.lock_rows(place.n, place.keys);
+    END LOOP;
+    PERFORM lithair.append_notes(p_tenant, p_node, notes);
+  END IF;
 END $$

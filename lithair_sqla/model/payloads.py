@@ -1,0 +1,125 @@
+"""The payload of a named event or a note: written as JSON when the call is made, not when it is sent.
+
+What JSON has a form for stands as the store writes it, a dataclass as an object, an object of a mapped class as its
+primary key. One that has no key yet is asked for it after the flush that gives it one.
+"""
+
+from __future__ import annotations
+
+import inspect as python_inspect
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import inspect
+from sqlalchemy.orm import InstanceState
+
+from lithair_sqla.errors import CommandError
+from lithair_sqla.model.keys import has_key
+from lithair_sqla.store.payload import UnfitError, encode_object
+
+__all__ = ["Payload", "bound_arguments", "check_type"]
+
+_MAX_TYPE: Final = 200
+_PLAIN: Final = frozenset({str, int, bool, float, type(None)})
+
+
+class Payload:
+    """What an event carries beside its change.
+
+    Args:
+        type_: the event's, to be named in an error.
+        values: by name.
+
+    Raises:
+        CommandError: a value has no form in an event.
+    """
+
+    __slots__ = ("_pending", "_text", "_type", "_values")
+
+    def __init__(self, type_: str, values: dict[str, Any]) -> None:
+        self._type = type_
+        self._pending = False
+        self._values = {name: self._plain(value) for name, value in values.items()}
+        self._text = b"" if self._pending else self._encoded(self._values)
+
+    def json(self) -> msgspec.Raw:
+        """Return it as JSON; to be called once the objects in it have their keys."""
+        return msgspec.Raw(self._encoded(_resolved(self._values)) if self._pending else self._text)
+
+    def _plain(self, value: Any) -> Any:
+        """Replace objects by their keys, or by themselves where they have none yet, in a copy of what holds them."""
+        if type(value) in _PLAIN:
+            return value
+        match value:
+            case Mapping():
+                return {name: self._plain(item) for name, item in value.items()}
+            case list() | tuple():
+                return [self._plain(item) for item in value]
+        state = inspect(value, raiseerr=False)
+        if isinstance(state, InstanceState):
+            found = _key(state)
+            self._pending = self._pending or found is None
+            return state if found is None else found
+        if is_dataclass(value) and not isinstance(value, type):
+            return {field.name: self._plain(getattr(value, field.name)) for field in fields(value)}
+        return value
+
+    def _encoded(self, values: dict[str, Any]) -> bytes:
+        try:
+            return encode_object(values)
+        except UnfitError as error:
+            place = ".".join(map(str, error.path)) or "its arguments"
+            raise CommandError(f"{self._type}: {place} cannot stand in an event: {error.reason}") from error
+
+
+def _key(state: InstanceState[Any]) -> Any:
+    """Return an object's primary key, a list where it has several columns; ``None`` where it has none yet."""
+    if not has_key(state):
+        return None
+    key = list(state.key[1] if state.key is not None else state.mapper.primary_key_from_instance(state.obj()))
+    return key[0] if len(key) == 1 else key
+
+
+def _resolved(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _resolved(item) for name, item in value.items()}
+        case list():
+            return [_resolved(item) for item in value]
+        case InstanceState():
+            return _key(value)
+        case _:
+            return value
+
+
+def bound_arguments(signature: python_inspect.Signature, method: Any, args: Any, keywords: Any) -> dict[str, Any]:
+    """Return a call's arguments by name, defaults and all, without ``self``.
+
+    Raises:
+        TypeError: they do not fit, in Python's own words.
+    """
+    try:
+        bound = signature.bind(*args, **keywords)
+    except TypeError:
+        method(*args, **keywords)  # says what is wrong, and with which method
+        raise
+    bound.apply_defaults()
+    _, *rest = bound.arguments.items()
+    arguments = dict(rest)
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD and name in arguments and not arguments.keys() & arguments[name]:
+            arguments.update(arguments.pop(name))
+    return arguments
+
+
+def check_type(type_: object) -> None:
+    """Refuse what cannot be an event's type.
+
+    Raises:
+        CommandError: it is no string of 1 to 200 characters that PostgreSQL can store.
+    """
+    fits = isinstance(type_, str) and 0 < len(type_) <= _MAX_TYPE and "\0" not in type_
+    if not fits or any("\ud800" <= character <= "\udfff" for character in str(type_)):
+        raise CommandError(f"an event's type is a name of 1 to {_MAX_TYPE} characters, not {type_!r}")
