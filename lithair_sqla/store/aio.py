@@ -6,9 +6,9 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from lithair_sqla.context import IDEMPOTENCY_TTL
 from lithair_sqla.errors import StoreError
 from lithair_sqla.store import folding, ingest, reading
-from lithair_sqla.store.append import IDEMPOTENCY_TTL
 from lithair_sqla.store.event_store import EventStore
 from lithair_sqla.types import ExpectedVersion
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from lithair_sqla.context import current_context
-from lithair_sqla.errors import InvalidEventError, OptionError
+from lithair_sqla.context import IDEMPOTENCY_TTL, current_context
+from lithair_sqla.errors import CommandError, InvalidEventError, OptionError
 from lithair_sqla.store.batch import Batch
 from lithair_sqla.store.encoding import check_expected, stream_of
 from lithair_sqla.types import AppendResult, StreamAppend
@@ -20,13 +20,10 @@ if TYPE_CHECKING:
 
     from lithair_sqla.store.execution import Channel
 
-__all__ = ["IDEMPOTENCY_TTL", "MAX_APPEND_BYTES", "append_batch", "append_streams"]
+__all__ = ["MAX_APPEND_BYTES", "append_batch", "append_streams", "claim_command"]
 
 MAX_APPEND_BYTES: Final = 40 * 1024 * 1024
 """Bytes of JSON that one append may carry: it travels as one ``jsonb`` value. ``append_many`` has no such bound."""
-
-IDEMPOTENCY_TTL: Final = timedelta(days=7)
-"""How long an idempotency key is kept."""
 
 _MAX_KEY_CHARACTERS: Final = 1_000
 _EXACT: Final = msgspec.json.Decoder(float_hook=Decimal)
@@ -51,8 +48,30 @@ def append_streams(
         if stream in batch:
             raise InvalidEventError(f"stream {stream} stands twice in one append: put its events into one StreamAppend")
         batch.add(stream, check_expected(append.expected, stream), append.events)
-    key = idempotency_key if idempotency_key is not None else current_context().idempotency_key
-    return append_batch(channel, batch, idempotency_key=key, idempotency_ttl=idempotency_ttl)
+    if idempotency_key is None:
+        claim_command(channel)
+    return append_batch(channel, batch, idempotency_key=idempotency_key, idempotency_ttl=idempotency_ttl)
+
+
+def claim_command(channel: Channel) -> None:
+    """Take the idempotency key of the context, if it has one; what else is written inside its block goes with it.
+
+    Raises:
+        CommandError: the connection is in AUTOCOMMIT, so that key and events would be two transactions.
+        DuplicateCommand: the key was used before.
+    """
+    context = current_context()
+    if context.idempotency_key is None:
+        return
+    if channel.driver.autocommit:
+        raise CommandError(
+            "an idempotency key in the context needs a transaction, and this connection is in AUTOCOMMIT: give the key "
+            "to append itself, or write in a transaction"
+        )
+    channel.execute(
+        channel.statements.claim_command,
+        (channel.config.tenant_id, context.idempotency_key, str(context.command_id), context.idempotency_ttl),
+    )
 
 
 def append_batch(

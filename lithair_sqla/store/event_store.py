@@ -16,10 +16,11 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from lithair_sqla.context import IDEMPOTENCY_TTL
 from lithair_sqla.errors import OptionError
 from lithair_sqla.options import StorageConfig
 from lithair_sqla.store import folding, ingest, reading
-from lithair_sqla.store.append import IDEMPOTENCY_TTL, append_streams
+from lithair_sqla.store.append import append_streams
 from lithair_sqla.store.encoding import StreamLike, stream_of
 from lithair_sqla.store.execution import Channel
 from lithair_sqla.store.rows import stream_info
@@ -87,7 +88,9 @@ class EventStore:
     ) -> AppendResult:
         """Append events to one stream; one statement.
 
-        Who and why come from ``context()``, and so does the idempotency key where none is given here.
+        Who and why come from ``context()``. An idempotency key of the context covers all that is written inside its
+        block, through the ORM too; its second use raises ``DuplicateCommand``. One given here covers this append, and
+        its second use is answered with the first one's result.
 
         Args:
             stream: to which; it begins with its first event.
@@ -102,7 +105,7 @@ class EventStore:
 
         Raises:
             ConcurrencyError: the stream is at another version. The transaction can only be rolled back.
-            DuplicateCommand: the key was used for other events.
+            DuplicateCommand: the key was used for other events, or the context's was used before.
             InvalidEventError: an event cannot be stored; nothing was sent.
             WriteRefusedError: the stream belongs to a table, and an event is not a note.
         """

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
@@ -18,15 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection, CursorResult
-    from sqlalchemy.engine import Dialect
 
     from lithair_sqla.options import StorageConfig
     from lithair_sqla.schema.names import Names
 
 __all__ = ["Channel"]
-
-# A dialect lives as long as its engine, and is shared by the engines that execution_options() makes of it.
-_known: Final[WeakKeyDictionary[Dialect, dict[StorageConfig, tuple[Names, Statements]]]] = WeakKeyDictionary()
 
 
 @dataclass(slots=True)
@@ -41,32 +36,19 @@ class Channel:
     connection: Connection
     config: StorageConfig
     _names: Names | None = None
-    _statements: Statements | None = None
 
     @property
     def names(self) -> Names:
         """Names of the store's objects; asked of the database once an engine."""
         if self._names is None:
-            self._resolve()
-        assert self._names is not None  # noqa: S101 - resolved above
+            with self.explaining():
+                self._names = names_in(self.connection, self.config)
         return self._names
 
     @property
     def statements(self) -> Statements:
         """The store's SQL for this database."""
-        if self._statements is None:
-            self._resolve()
-        assert self._statements is not None  # noqa: S101 - resolved above
-        return self._statements
-
-    def _resolve(self) -> None:
-        by_config = _known.setdefault(self.connection.dialect, {})
-        found = by_config.get(self.config)
-        if found is None:
-            with self.explaining():
-                names = names_in(self.connection, self.config)
-            found = by_config[self.config] = names, Statements.of(names)
-        self._names, self._statements = found
+        return Statements.of(self.names)
 
     def execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> CursorResult[Any]:
         """Send one statement with ``%s`` parameters.

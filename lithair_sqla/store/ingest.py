@@ -14,7 +14,7 @@ from sqlalchemy.util import await_only
 from lithair_sqla.context import current_context
 from lithair_sqla.errors import OptionError, StoreError
 from lithair_sqla.schema.names import quote
-from lithair_sqla.store.append import append_batch
+from lithair_sqla.store.append import append_batch, claim_command
 from lithair_sqla.store.batch import Batch, Piece
 from lithair_sqla.store.copy_rows import CopyRows, Origin, Reservation
 from lithair_sqla.store.encoding import check_expected, stream_of
@@ -62,15 +62,14 @@ def append_many(
     """Append any number of events in bounded memory: all of them, or none.
 
     Raises:
-        OptionError: a wrong batch size, or an idempotency key in the context.
+        OptionError: a wrong batch size.
         StoreError: the connection is in AUTOCOMMIT.
         InvalidEventError: an event or stream cannot be stored.
         ConcurrencyError: streams that are not where the caller expected them.
+        DuplicateCommand: the context's idempotency key was used before.
     """
     if type(batch_size) is not int or batch_size < 1:
         raise OptionError(f"batch_size must be a whole number from 1, not {batch_size!r}")
-    if current_context().idempotency_key is not None:
-        raise OptionError("append_many takes no idempotency key: leave it out of the context, or use append_streams")
     if channel.driver.autocommit:
         raise StoreError("append_many needs a transaction, and this connection is in AUTOCOMMIT")
     road = _road(channel)
@@ -78,6 +77,7 @@ def append_many(
     first: int | None = None
     last: int | None = None
     with channel.connection.begin_nested():
+        claim_command(channel)
         for batch in _batches(appends, channel.config.tenant_id, batch_size, road):
             low, last = road.send(batch)
             first = low if first is None else first
