@@ -73,10 +73,11 @@ class Statements:
 
 def _render(names: Names, template: str) -> str:
     """Fill in the names; a percent sign in one of them is not a parameter."""
-    text = template.replace("{reserve}", literal(f"{names.object('reserve')}(int, json, int, boolean)"))
-    return names.render(text.replace("%s", "\0")).replace("%", "%%").replace("\0", "%s")
+    text = names.render(template.replace("%s", "\0")).replace("{reserve}", literal(names.object("reserve") + _RESERVE))
+    return text.replace("%", "%%").replace("\0", "%s")
 
 
+_RESERVE: Final = "(int, json, int, boolean)"
 _TEMPLATES: Final = {
     "append": "SELECT a.positions, a.versions, a.duplicate FROM lithair.append(%s, %s, %s, %s, %s, %s, %s) a",
     "claim_command": "SELECT lithair.claim_command(%s, %s, %s, %s)",

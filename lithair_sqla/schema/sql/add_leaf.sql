@@ -13,15 +13,15 @@ BEGIN
     RETURN false;
   END IF;
   EXECUTE format(
-    'CREATE TABLE %1$I.%2$I (LIKE lithair.events INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMPRESSION,
+    'CREATE TABLE %1$I.%2$I (LIKE %8$s INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMPRESSION,
        CONSTRAINT %3$I PRIMARY KEY (position), CONSTRAINT %4$I UNIQUE (stream_id, version),
        CONSTRAINT %5$I CHECK (position >= %6$s AND position < %7$s))',
-    '{{parts}}', leaf, leaf || '_pk', leaf || '_version', leaf || '_range', low, high);
+    '{{parts}}', leaf, leaf || '_pk', leaf || '_version', leaf || '_range', low, high, 'lithair.events'::regclass);
   -- Over time, to find an instant's events; over transactions, to find those that straddle a moment (see moment.sql).
   EXECUTE format('CREATE INDEX %1$I ON %2$I.%3$I USING brin (recorded_at, transaction_id) WITH (autosummarize = on)',
     leaf || '_time', '{{parts}}', leaf);
-  EXECUTE format('ALTER TABLE lithair.events ATTACH PARTITION %I.%I FOR VALUES FROM (%s) TO (%s)',
-    '{{parts}}', leaf, low, high);
+  EXECUTE format('ALTER TABLE %s ATTACH PARTITION %I.%I FOR VALUES FROM (%s) TO (%s)',
+    'lithair.events'::regclass, '{{parts}}', leaf, low, high);
   EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT %I', '{{parts}}', leaf, leaf || '_range');
   RETURN true;
 END $$
