@@ -9,6 +9,7 @@ from __future__ import annotations
 from lithair_sqla.context import context
 from lithair_sqla.errors import ConcurrencyError, LithairError
 from lithair_sqla.model import after_flush as _after_flush  # noqa: F401 - sessions become ours
+from lithair_sqla.model import encryption as _encryption  # noqa: F401 - swaps the types of encrypted columns
 from lithair_sqla.model import hooks as _hooks  # noqa: F401 - they check and announce
 from lithair_sqla.model.adopt import adopt, enrol
 from lithair_sqla.model.audit import audit
@@ -18,6 +19,7 @@ from lithair_sqla.model.history import history
 from lithair_sqla.model.rebuild import rebuild
 from lithair_sqla.model.travel import as_of, before
 from lithair_sqla.options import Persistence, StorageConfig, persistence
+from lithair_sqla.runtime import Lithair
 from lithair_sqla.schema.create import create_all
 from lithair_sqla.store import AsyncEventStore, EventStore
 from lithair_sqla.types import Event, ExpectedVersion, NewEvent, StreamId
@@ -29,6 +31,7 @@ __all__ = [
     "EventSourced",
     "EventStore",
     "ExpectedVersion",
+    "Lithair",
     "LithairError",
     "NewEvent",
     "Persistence",

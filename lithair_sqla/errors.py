@@ -25,7 +25,11 @@
      ├── ReplayError                     LTH500   events that cannot be folded back into rows
      ├── MomentError                     LTH510   a moment that names no state
      ├── PastSessionError                LTH520   something a session on the past cannot do
-     └── EmbeddedPostgresError           LTH600   no PostgreSQL could be found or started
+     ├── EmbeddedPostgresError           LTH600   no PostgreSQL could be found or started
+     └── EncryptionError                 LTH700   keys that are missing or cannot be used
+          ├── UnknownKeyError            LTH701   a value is sealed with a key that the ring has not
+          ├── SealedValueError           LTH702   a sealed value is damaged, moved or of an unknown form
+          └── SealedQueryError           LTH703   a query asks of ciphertext what only plain values can answer
 
 A message says what happened, to which class, column, stream or position, and what to do next. Errors of the
 database that the library translates keep the original as ``__cause__``; all others (a serialization failure, a
@@ -46,6 +50,7 @@ __all__ = [
     "ConnectionLostError",
     "DuplicateCommand",
     "EmbeddedPostgresError",
+    "EncryptionError",
     "GuardError",
     "InvalidEventError",
     "LithairError",
@@ -60,8 +65,11 @@ __all__ = [
     "SchemaError",
     "SchemaMissingError",
     "SchemaVersionError",
+    "SealedQueryError",
+    "SealedValueError",
     "StoreError",
     "StreamNotFoundError",
+    "UnknownKeyError",
     "UnsupportedDatabaseError",
     "WriteRefusedError",
 ]
@@ -256,3 +264,27 @@ class EmbeddedPostgresError(LithairError):
     """No PostgreSQL could be found or started; the message lists what was tried."""
 
     code = "LTH600"
+
+
+class EncryptionError(LithairError):
+    """Keys are missing or cannot be used; no message ever shows one."""
+
+    code = "LTH700"
+
+
+class UnknownKeyError(EncryptionError, LookupError):
+    """A value is sealed with a key that the ring has not."""
+
+    code = "LTH701"
+
+
+class SealedValueError(EncryptionError, ValueError):
+    """A sealed value is damaged, cut off, was moved from another column, or is of an unknown form."""
+
+    code = "LTH702"
+
+
+class SealedQueryError(EncryptionError, TypeError):
+    """A query asks of ciphertext what only plain values can answer: an order, a pattern, a group."""
+
+    code = "LTH703"

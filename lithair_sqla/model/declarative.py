@@ -15,9 +15,17 @@ from sqlalchemy import Column, MetaData, Table, event
 from sqlalchemy.orm import Mapper, Session, configure_mappers
 from sqlalchemy.types import NullType
 
+from lithair_sqla.codec.sealing import Encrypted
 from lithair_sqla.codec.values import column_value
 from lithair_sqla.errors import MappingError, OptionError
-from lithair_sqla.options import ModelOptions, Persistence, class_options, column_options, merge_column_options
+from lithair_sqla.options import (
+    ColumnRecord,
+    ModelOptions,
+    Persistence,
+    class_options,
+    column_options,
+    merge_column_options,
+)
 from lithair_sqla.schema.guards import INFO_KEY, Guard
 from lithair_sqla.schema.tables import METADATA_KEY, LibraryTables
 
@@ -195,9 +203,10 @@ def declare_table(table: Table, persistence: Persistence, *, columns: Mapping[st
     events = {}
     for column in table.columns:
         info = merge_column_options(column.info, columns.get(column.name, {}), owner=table.fullname, column=column.name)
-        event_name = column_options(info, owner=table.fullname, column=column.name).persistence.event
-        if event_name is not None:
-            events[column.name] = event_name
+        options = column_options(info, owner=table.fullname, column=column.name)
+        _check_encrypted(column, options, table.fullname)
+        if options.persistence.event is not None:
+            events[column.name] = options.persistence.event
     table.info[INFO_KEY] = Guard(
         stream=stream,
         persistence=persistence,
@@ -217,9 +226,19 @@ def _column_events(
     for column in table.columns:
         info = _info_of(mapper, column, declared)
         options = column_options(info, owner=owner, column=column.name)
+        _check_encrypted(column, options, owner)
         if options.persistence.event is not None:
             events[column.name] = options.persistence.event
     return events
+
+
+def _check_encrypted(column: Column[Any], options: ColumnRecord, owner: str) -> None:
+    """A column is encrypted by the mixin, while its class is being mapped: an option that comes later is refused."""
+    if options.persistence.encrypted and not isinstance(column.type, Encrypted):
+        raise OptionError(
+            f"{owner}.{column.name} cannot be encrypted from outside: the class needs the mixin, with the option on "
+            "the column, or in __lithair_columns__ under the column's name"
+        )
 
 
 def _info_of(mapper: Mapper[Any], column: Column[Any], declared: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -40,7 +40,6 @@ def later(comes_with: str, *values: object) -> Status:
 
 
 _PACKED: Final = later("packed events")
-_ENCRYPTION: Final = later("encrypted columns")
 _INDEXES: Final = later("generated indexes")
 _CACHE: Final = later("the cache")
 _TIERS: Final = later("storage tiers")
@@ -79,8 +78,8 @@ BUILT: Mapping[str, Status] = {
     "persistence.event": YES,
     "persistence.indexed": _INDEXES,
     "persistence.bloom_filter": _INDEXES,
-    "persistence.encrypted": _ENCRYPTION,
-    "persistence.searchable": _ENCRYPTION,
+    "persistence.encrypted": YES,
+    "persistence.searchable": YES,
     "persistence.compressed": _PACKED,
     "persistence.versioned": later("retention"),
     "persistence.replicated": later("replicas"),

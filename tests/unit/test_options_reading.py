@@ -130,8 +130,8 @@ def test_what_is_wrong_is_named_with_class_and_column(info: dict[str, object], r
 
 
 def test_what_is_not_built_is_named_with_class_and_column() -> None:
-    with pytest.raises(NotSupportedYet, match=r"\[LTH101\] Product\.name: persistence\(encrypted=True\) is designed"):
-        column_options({"lithair.persistence.encrypted": True}, owner="Product", column="name")
+    with pytest.raises(NotSupportedYet, match=r"\[LTH101\] Product\.name: persistence\(compressed=True\) is designed"):
+        column_options({"lithair.persistence.compressed": True}, owner="Product", column="name")
 
 
 @pytest.mark.usefixtures("everything_built")
