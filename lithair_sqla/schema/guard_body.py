@@ -85,12 +85,21 @@ def same_key(shape: GuardShape, left: str, right: str) -> str:
 
 
 def _reread(shape: GuardShape, target: str) -> str:
-    """A row that was written again within the same statement has its newer image in the table, not in NEW."""
+    """A row that was written again within the same statement has its newer image in the table, not in NEW.
+
+    NEW must keep its type, for which plans have been made: a partition's is its own.
+    """
+    names = ", ".join(f"fresh.{column.quoted}" for column in shape.columns)
+    into = ", ".join(f"new.{column.quoted}" for column in shape.columns)
     return f"""\
     IF new.xmax <> '0'::xid THEN
-      SELECT t.* INTO new FROM {target} t WHERE {same_key(shape, "t", "new")};
+      SELECT t.* INTO fresh FROM {target} t WHERE {same_key(shape, "t", "new")};
       IF NOT FOUND THEN
         RETURN NULL;
+      ELSIF tg_relid = {literal(target)}::regclass THEN
+        new := fresh;
+      ELSE
+        SELECT {names} INTO {into};
       END IF;
     END IF;"""
 
@@ -146,10 +155,18 @@ def _node(shape: GuardShape) -> str:
 def _snapshot(shape: GuardShape) -> str:
     if shape.snapshot_frequency == 0:
         return ""
+    fingerprint = literal(shape.fingerprint)
     return f"""
   IF version % {shape.snapshot_frequency} = 0 AND kind <> 'd' THEN
-    PERFORM lithair.take_snapshot(stream, version, drawn, {row_expression(shape, "new")},
-      {shape.schema_version}::smallint, {literal(shape.fingerprint)}, {shape.snapshots_kept});
+    -- A row that this transaction wrote before may hold changes of the same statement whose event is still to come.
+    IF kind = 'u' AND tg_op = 'UPDATE' AND lithair.is_own(old.xmin) THEN
+      SELECT lithair.state_at(s.id, s.first_position, s.snapshot_position, {fingerprint}, drawn, '{{}}') INTO data
+        FROM lithair.streams s WHERE s.id = stream;
+    ELSE
+      data := {row_expression(shape, "new")};
+    END IF;
+    PERFORM lithair.take_snapshot(stream, version, drawn, data, {shape.schema_version}::smallint, {fingerprint},
+      {shape.snapshots_kept});
   END IF;"""
 
 
@@ -183,6 +200,7 @@ def guard_body(shape: GuardShape, target: str) -> str:
     version = f"{shape.schema_version}::smallint"
     return f"""\
 DECLARE
+  fresh {target}%ROWTYPE;
   data jsonb := '{{}}';
   meta jsonb;
   origin jsonb;
@@ -217,6 +235,10 @@ BEGIN
       IF data = '{{}}' THEN
         RETURN NULL;
       END IF;
+      meta := '{{"guard": "generic"}}';
+    ELSIF has_column_privilege({literal(target)}::regclass, tg_argv[0]::smallint, 'SELECT') IS NOT NULL THEN
+      -- The number behind the last column that the guard was made for is a column by now.
+      data := lithair.changed_columns({row_expression(shape, "new")}, {row_expression(shape, "old")}) || data;
       meta := '{{"guard": "generic"}}';
     END IF;
     key := {key_expression(shape.keys, "new")};

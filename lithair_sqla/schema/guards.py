@@ -194,13 +194,7 @@ def guard_sql(table: Table, names: Names) -> GuardSql:
         on_truncate = names.object(_function_name("truncate_", table, names))
         functions.append(_create_function(on_truncate, head, names.render(f"\n{truncate_body(shape, target)}\n")))
         functions.append(f"REVOKE ALL ON FUNCTION {on_truncate}() FROM PUBLIC")
-    triggers = (
-        (
-            f"CREATE OR REPLACE TRIGGER {quote(GUARD_TRIGGER)} AFTER INSERT OR UPDATE OR DELETE ON {target} "
-            f"FOR EACH ROW EXECUTE FUNCTION {function}()"
-        ),
-        *truncate_trigger(target, on_truncate),
-    )
+    triggers = (_row_trigger(target, function), *truncate_trigger(target, on_truncate))
     digest = sha256("\n".join((*functions, *triggers)).encode()).hexdigest()[:16]
     statements = (
         *functions,
@@ -210,6 +204,16 @@ def guard_sql(table: Table, names: Names) -> GuardSql:
         f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC",
     )
     return GuardSql(text, source, statements, digest, on_truncate)
+
+
+def _row_trigger(target: str, function: str) -> str:
+    """The trigger is told the number that the table's next column will have: once it is there, the guard is too old."""
+    create = literal(
+        f"CREATE OR REPLACE TRIGGER {quote(GUARD_TRIGGER)} AFTER INSERT OR UPDATE OR DELETE ON {target} "
+        f"FOR EACH ROW EXECUTE FUNCTION {function}"
+    )
+    upcoming = f"SELECT max(a.attnum) + 1 FROM pg_attribute a WHERE a.attrelid = {literal(target)}::regclass"
+    return "DO " + literal(f"BEGIN EXECUTE {create} || format('(%s)', ({upcoming})); END")
 
 
 def truncate_trigger(target: str, function: str) -> tuple[str, str]:
