@@ -27,6 +27,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.schema import conv
 from sqlalchemy.types import UserDefinedType
 
 from lithair_sqla.options import StorageConfig
@@ -81,12 +82,14 @@ class LibraryTables:
         """Return the library's tables in ``metadata``, adding them at the first call.
 
         Args:
-            metadata: the user's metadata.
+            metadata: the user's metadata; its default schema is the tables' where the configuration names none.
             config: names and bounds; ``None`` takes what is there, else the defaults.
 
         Raises:
             OptionError: the tables are there already under another configuration.
         """
+        if config is not None and config.schema is None and metadata.schema is not None:
+            config = config.replace(schema=metadata.schema)
         known = metadata.info.get(METADATA_KEY)
         if isinstance(known, cls):
             if config is not None and config != known.config:
@@ -94,7 +97,7 @@ class LibraryTables:
                     metadata.remove(table)
             else:
                 return known
-        made = _define(metadata, config or StorageConfig())
+        made = _define(metadata, config or StorageConfig(schema=metadata.schema))
         metadata.info[METADATA_KEY] = made
         return made
 
@@ -118,8 +121,8 @@ def _define(metadata: MetaData, config: StorageConfig) -> LibraryTables:
         Column("first_position", BigInteger, nullable=False),
         Column("snapshot_version", BigInteger),
         Column("snapshot_position", BigInteger),
-        PrimaryKeyConstraint("id", name=f"{prefix}streams_pk"),
-        UniqueConstraint("tenant_id", "name", "key", name=f"{prefix}streams_identity"),
+        PrimaryKeyConstraint("id", name=conv(f"{prefix}streams_pk")),
+        UniqueConstraint("tenant_id", "name", "key", name=conv(f"{prefix}streams_identity")),
         postgresql_with={"fillfactor": 75, "autovacuum_vacuum_scale_factor": 0.05},
         comment="one row an aggregate: its identity, its version and its lock",
     )
@@ -158,7 +161,7 @@ def _define(metadata: MetaData, config: StorageConfig) -> LibraryTables:
         Column("fingerprint", Text),
         Column("state", JSONB),
         Column("body", LargeBinary),
-        PrimaryKeyConstraint("stream_id", "version", name=f"{prefix}snapshots_pk"),
+        PrimaryKeyConstraint("stream_id", "version", name=conv(f"{prefix}snapshots_pk")),
         comment="the folded state of a stream at a version",
     )
     schemas = table(
@@ -170,7 +173,7 @@ def _define(metadata: MetaData, config: StorageConfig) -> LibraryTables:
         Column("fingerprint", Text, nullable=False),
         Column("columns", JSONB, nullable=False),
         _instant("created_at"),
-        PrimaryKeyConstraint("name", "schema_version", name=f"{prefix}schemas_pk"),
+        PrimaryKeyConstraint("name", "schema_version", name=conv(f"{prefix}schemas_pk")),
         comment="the shape of a stream name's events at a schema version",
     )
     idempotency = table(
@@ -182,7 +185,7 @@ def _define(metadata: MetaData, config: StorageConfig) -> LibraryTables:
         Column("versions", ARRAY(BigInteger), nullable=False),
         _instant("created_at"),
         Column("expires_at", DateTime(timezone=True), nullable=False),
-        PrimaryKeyConstraint("tenant_id", "key", name=f"{prefix}idempotency_pk"),
+        PrimaryKeyConstraint("tenant_id", "key", name=conv(f"{prefix}idempotency_pk")),
         comment="keys that callers gave, and the events that they became",
     )
     checkpoints = table(
@@ -192,7 +195,7 @@ def _define(metadata: MetaData, config: StorageConfig) -> LibraryTables:
         Column("cursor", JSONB),
         Column("holder", BigInteger),
         _instant("updated_at"),
-        PrimaryKeyConstraint("name", name=f"{prefix}checkpoints_pk"),
+        PrimaryKeyConstraint("name", name=conv(f"{prefix}checkpoints_pk")),
         comment="how far a reader or a long task got",
     )
     return LibraryTables(metadata, config, position, streams, events, snapshots, schemas, idempotency, checkpoints)
