@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import CTE, Connection, FunctionElement, Table, TextClause
+from sqlalchemy import CTE, Connection, Table, TextClause
 from sqlalchemy.orm import FromStatement, ORMExecuteState
 from sqlalchemy.sql.lambdas import StatementLambdaElement
 from sqlalchemy.sql.selectable import CompoundSelect, Select, TextualSelect
@@ -95,7 +95,7 @@ class Journeys:
                 if table in self._live
             ]
             self.explained.append(Explanation(statement=str(state.statement), roads=tuple(luggage.roads)))
-        if not luggage.shadows and statement is state.statement:
+        if not luggage.shadows:
             return None
         state.parameters = {**parameters, **luggage.parameters}
         travelled = core.add_cte(*luggage.shadows)
@@ -135,7 +135,7 @@ class Journeys:
         luggage.roads.append(road)
         luggage.parameters |= moment_parameters(fold, moment)
         if keys is not None:
-            luggage.parameters |= key_parameters(name, road.way, keys)
+            luggage.parameters |= key_parameters(fold, name, road.way, keys)
         elif road.way is Way.HYBRID:
             changed = changed_streams(connection.dialect, fold)
             if changed not in luggage.shadows:
@@ -154,8 +154,6 @@ def _readable(statement: Any) -> Any:
     """Return a statement in a form that shadows can be added to, or refuse it."""
     if isinstance(statement, StatementLambdaElement):
         statement = statement._resolved  # noqa: SLF001 - no public way
-    if isinstance(statement, FunctionElement):
-        return statement.select()
     inner = statement.element if isinstance(statement, FromStatement) else statement
     if isinstance(inner, (Select, CompoundSelect)):
         return statement

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn, Self
 
-from sqlalchemy import Connection, Table, event, inspect
+from sqlalchemy import Connection, FunctionElement, Table, event, inspect
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import FromStatement, Mapper, ORMExecuteState, Query, Session
 from sqlalchemy.sql.dml import UpdateBase
@@ -135,18 +135,15 @@ class PastSession(Session):
 
     def execute(self, statement: Any, *args: Any, **keywords: Any) -> Any:
         """Read as of the moment; anything else is refused."""
-        _refuse_writing(statement)
-        return super().execute(statement, *args, **keywords)
+        return super().execute(_for_reading(statement), *args, **keywords)
 
     def scalar(self, statement: Any, *args: Any, **keywords: Any) -> Any:
         """Read one value as of the moment; anything else is refused."""
-        _refuse_writing(statement)
-        return super().scalar(statement, *args, **keywords)
+        return super().scalar(_for_reading(statement), *args, **keywords)
 
     def scalars(self, statement: Any, *args: Any, **keywords: Any) -> Any:
         """Read objects or values as of the moment; anything else is refused."""
-        _refuse_writing(statement)
-        return super().scalars(statement, *args, **keywords)
+        return super().scalars(_for_reading(statement), *args, **keywords)
 
     def get_bind(self, mapper: Any = None, *, clause: Any = None, bind: Any = None, **_: Any) -> Connection:
         """Return the live session's connection for a mapper or statement, in that session's transaction."""
@@ -196,14 +193,15 @@ def _tables(named: type | Table) -> list[Table]:
     return tables_of(mapper)
 
 
-def _refuse_writing(statement: Any) -> None:
-    # Before any listener of another's: some ask for the connection that a write would go by.
+def _for_reading(statement: Any) -> Any:
+    """Refuse what writes, before any listener of another's prepares it; make a select of a function."""
     inner = statement.element if isinstance(statement, FromStatement) else statement
     if isinstance(inner, UpdateBase):
         raise PastSessionError(
             f"a session on the past is read-only: {type(inner).__name__.upper()} has no place in it; "
             "write with the live session"
         )
+    return statement.select() if isinstance(statement, FunctionElement) else statement
 
 
 def _refuse_object(_: Session, instance: Any) -> NoReturn:

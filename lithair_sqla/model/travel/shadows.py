@@ -15,8 +15,10 @@ from enum import StrEnum
 from typing import Any, Final
 from zlib import crc32
 
-from sqlalchemy import ARRAY, CTE, BigInteger, BindParameter, ColumnClause, bindparam, column, text
+from sqlalchemy import ARRAY, CTE, BigInteger, BindParameter, ColumnClause, bindparam, column, event, text
 from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import Query
+from sqlalchemy.sql.selectable import TextualSelect
 from sqlalchemy.types import TypeEngine
 
 from lithair_sqla.model.fold import Folding
@@ -35,6 +37,7 @@ from lithair_sqla.model.travel.moment import Moment
 __all__ = ["Road", "Way", "changed_streams", "key_parameters", "moment_parameters", "shadow"]
 
 _SHADOWS_KEPT: Final = 1_000
+_SHADOW: Final = "lithair_shadow"
 _PARAMETER: Final = re.compile(f"{MARK}([a-z_0-9]+)")
 
 
@@ -110,10 +113,11 @@ def moment_parameters(fold: Folding, moment: Moment) -> dict[str, Any]:
     }
 
 
-def key_parameters(name: str, way: Way, keys: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+def key_parameters(fold: Folding, name: str, way: Way, keys: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
     """Return the parameters that a shadow by ``key`` or ``keys`` needs beside the moment's.
 
     Args:
+        fold: of the table.
         name: the shadow's.
         way: ``key``, for one, or ``keys``.
         keys: the rows' keys, as Python knows them.
@@ -121,7 +125,8 @@ def key_parameters(name: str, way: Way, keys: Sequence[tuple[Any, ...]]) -> dict
     mark = _mark(name)
     if way is Way.KEY:
         return {f"lithair_key_{place}_{mark}": value for place, value in enumerate(keys[0])}
-    return {f"lithair_keys_{place}_{mark}": list(values) for place, values in enumerate(zip(*keys, strict=True))}
+    places = range(len(fold.shape.keys))
+    return {f"lithair_keys_{place}_{mark}": [values[place] for values in keys] for place in places}
 
 
 def _expression(fold: Folding, body: str, name: str, columns: list[ColumnClause[Any]], *, inlined: bool) -> CTE:
@@ -137,10 +142,29 @@ def _expression(fold: Folding, body: str, name: str, columns: list[ColumnClause[
         return f":{key}"
 
     # text() takes a colon for a parameter: every one but ours is escaped.
-    statement = text(_PARAMETER.sub(named, body.replace(":", r"\:"))).bindparams(*binds.values()).columns(*columns)
+    marked = text(_PARAMETER.sub(named, body.replace(":", r"\:"))).bindparams(*binds.values()).columns(*columns)
+    statement = marked.execution_options(**{_SHADOW: True})
     return statement.cte(name).prefix_with("NOT MATERIALIZED" if inlined else "MATERIALIZED", dialect="postgresql")
+
+
+def is_shadow(expression: Any) -> bool:
+    """Tell a shadow from an expression of the user's."""
+    element = expression.element
+    return isinstance(element, TextualSelect) and element.get_execution_options().get(_SHADOW) is True
 
 
 def _mark(name: str) -> str:
     """Tell the parameters of one shadow from another's."""
     return f"{crc32(name.encode()):08x}"
+
+
+@event.listens_for(Query, "before_compile", retval=True)
+def _leave_shadows_behind(query: Query[Any]) -> Query[Any]:
+    """Take the shadows out of a statement that ``subqueryload`` makes a part of its own: that one gets its own."""
+    carried = query.__dict__.get("_independent_ctes", ())
+    if any(map(is_shadow, carried)):
+        options = query.__dict__["_independent_ctes_opts"]
+        kept = [(cte, option) for cte, option in zip(carried, options, strict=True) if not is_shadow(cte)]
+        query.__dict__["_independent_ctes"] = tuple(cte for cte, _ in kept)
+        query.__dict__["_independent_ctes_opts"] = tuple(option for _, option in kept)
+    return query

@@ -2,7 +2,7 @@
 
 A name with a schema never means a common table expression. SQLAlchemy's ``schema_translate_map`` can exchange a schema
 but not take it away, so it is exchanged for a mark, and the mark is taken out of the text on its way to the cursor: of
-a table with a shadow together with the schema, of another (one named in ``live``) alone. The user's own map comes first.
+a table with a shadow together with the schema, of another (one named in ``live``) alone. The user's map comes first.
 """
 
 from __future__ import annotations
