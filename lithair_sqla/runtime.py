@@ -8,8 +8,9 @@ from sqlalchemy import Connection, Engine, MetaData
 
 from lithair_sqla.codec.sealing import KeyRing
 from lithair_sqla.errors import NotSupportedYet
-from lithair_sqla.model.audit import AuditReport, audit_all
+from lithair_sqla.model.audit import AuditReport, audit
 from lithair_sqla.model.encryption import use_keys
+from lithair_sqla.model.places import Place
 from lithair_sqla.ops.health import health_check
 from lithair_sqla.ops.records import StorageHealthReport
 from lithair_sqla.options import StorageConfig
@@ -74,10 +75,10 @@ class Lithair:
         """Return the log by way of a connection."""
         return EventStore(connection, library=self.library)
 
-    def audit(self, connection: Connection) -> AuditReport:
+    def audit(self, where: Place) -> AuditReport:
         """Replay every event-sourced table and compare it with its rows."""
-        return audit_all(connection, self.metadata)
+        return audit(where, self.metadata)
 
-    def health_check(self, where: Engine | Connection, *, deep: bool = False) -> StorageHealthReport:
+    def health_check(self, where: Place, *, deep: bool = False) -> StorageHealthReport:
         """Say how the store does and what to do about it."""
         return health_check(where, deep=deep, metadata=self.metadata)

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, inspect, text
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import Mapper
 
 from lithair_sqla.errors import MappingError, OptionError
 from lithair_sqla.model.declarative import declare, declare_table
 from lithair_sqla.model.fold import Folding, event_sourced_tables, folding
+from lithair_sqla.model.places import Place, engine_of
 from lithair_sqla.options import ModelOptions, Persistence
 from lithair_sqla.schema.create import install_guard, lock
 from lithair_sqla.schema.guard_body import key_expression, row_expression
@@ -43,7 +44,7 @@ class AdoptReport:
 
 
 def enrol(
-    target: type | Table,
+    target: Any,
     persistence: Persistence | None = None,
     *,
     columns: Mapping[str, Mapping[str, Any]] | None = None,
@@ -78,8 +79,8 @@ def enrol(
 
 
 def adopt(
-    where: Engine | Session,
-    target: type | Table,
+    where: Place,
+    target: Any,
     *,
     progress: Callable[[int, int], None] | None = None,
     batch_rows: int = ROWS_A_BATCH,
@@ -89,9 +90,9 @@ def adopt(
     It can be stopped at any moment and run again: it goes on where it was.
 
     Args:
-        where: an engine, or a session that knows one (each batch is a transaction of its own). Its role must own the
-            library's objects and the table.
-        target: an event-sourced (or enrolled) class or table.
+        where: an engine, or a connection or session of one; each batch is a transaction of its own. Its role must own
+            the library's objects and the table.
+        target: an event-sourced (or enrolled) class or table; a declarative base for all.
         progress: called with (rows done, rows in all, by the planner's estimate or better) after each batch.
         batch_rows: rows a transaction.
 
@@ -104,8 +105,8 @@ def adopt(
     """
     reports = []
     for table in event_sourced_tables(target):
-        bind = where.get_bind(clause=table) if isinstance(where, Session) else where
-        reports.append(_adopt_table(bind.engine, table, progress, batch_rows))
+        engine = engine_of(where, table)
+        reports.append(_adopt_table(engine, table, progress, batch_rows))
     return reports
 
 

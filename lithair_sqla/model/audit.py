@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, Table
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Table
 
 from lithair_sqla.model.fold import RECORD, Folding, event_sourced_tables, folding
 from lithair_sqla.model.pinning import pinned
+from lithair_sqla.model.places import Place, connected
 from lithair_sqla.schema.check import Problem, check_guards
 from lithair_sqla.schema.guard_body import key_expression, row_expression
-from lithair_sqla.schema.guards import guard_of
 from lithair_sqla.schema.names import literal
 
-__all__ = ["AuditReport", "Difference", "audit", "audit_all"]
+__all__ = ["AuditReport", "Difference", "audit"]
 
 _MOST_SHOWN = 100
 
@@ -94,25 +93,18 @@ class AuditReport:
         return "\n  ".join([head, *lines])
 
 
-def audit(where: Session | Connection, target: type | Table) -> AuditReport:
+def audit(where: Place, target: Any) -> AuditReport:
     """Replay every stream of a class or table and compare it with the rows.
 
     Args:
-        where: a session or connection; pending changes of a session are not flushed.
-        target: an event-sourced class (all its tables are audited) or table.
+        where: an engine, or a connection or session; pending changes of a session are not flushed.
+        target: an event-sourced class (all its tables are audited) or table; a declarative base for all of them.
 
     Raises:
-        MappingError: the class or table is not event-sourced.
+        MappingError: the target is not event-sourced.
     """
-    connection = where.connection() if isinstance(where, Session) else where
-    return _merge([_audit_table(connection, table) for table in event_sourced_tables(target)])
-
-
-def audit_all(where: Session | Connection, metadata: MetaData) -> AuditReport:
-    """Audit every event-sourced table of a metadata."""
-    connection = where.connection() if isinstance(where, Session) else where
-    tables = [table for table in metadata.sorted_tables if guard_of(table) is not None]
-    return _merge([_audit_table(connection, table) for table in tables])
+    with connected(where) as connection:
+        return _merge([_audit_table(connection, table) for table in event_sourced_tables(target)])
 
 
 def _merge(reports: list[AuditReport]) -> AuditReport:

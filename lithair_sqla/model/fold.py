@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Table
+from sqlalchemy import Column, Connection, MetaData, Table
 
 from lithair_sqla.codec.values import ColumnValue
 from lithair_sqla.errors import MappingError
@@ -112,17 +112,30 @@ def folding(connection: Connection, table: Table) -> Folding:
     return Folding(table, qualified(table, names), names, shape_of(table, names.config))
 
 
-def event_sourced_tables(target: type | Table) -> list[Table]:
+def _whole(target: Any) -> MetaData | None:
+    """Return the metadata that is meant by a ``MetaData`` or by a base, which is itself not mapped."""
+    if isinstance(target, MetaData):
+        return target
+    metadata = getattr(target, "metadata", None)
+    return metadata if isinstance(metadata, MetaData) and not hasattr(target, "__mapper__") else None
+
+
+def event_sourced_tables(target: Any) -> list[Table]:
     """Return the event-sourced tables of a class (base table first), or the table itself.
+
+    Args:
+        target: an event-sourced class or table; a declarative base or ``MetaData`` for all that it has, parents first.
 
     Raises:
         MappingError: there is none.
     """
     if isinstance(target, Table):
         found = [target] if guard_of(target) is not None else []
+    elif (metadata := _whole(target)) is not None:
+        found = [table for table in metadata.sorted_tables if guard_of(table) is not None]
     else:
         model_options(target)
-        found = [table for table in tables_of(target.__mapper__) if guard_of(table) is not None]  # type: ignore[attr-defined]
+        found = [table for table in tables_of(target.__mapper__) if guard_of(table) is not None]
     if not found:
         raise MappingError(f"{getattr(target, '__name__', target)} is not event-sourced: give it the mixin or enrol it")
     return found

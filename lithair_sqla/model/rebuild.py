@@ -10,15 +10,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from lithair_sqla.errors import ReplayError
 from lithair_sqla.model.fold import Folding, event_sourced_tables, folding
 from lithair_sqla.model.pinning import pinned
+from lithair_sqla.model.places import Place, engine_of
 from lithair_sqla.model.rebuild_sql import clear_statement, remove_statement, sequence_statements, write_statement
 from lithair_sqla.schema.guards import GUARD_TRIGGER, TRUNCATE_TRIGGER
 from lithair_sqla.schema.names import literal, quote
@@ -46,8 +46,8 @@ class RebuildReport:
 
 
 def rebuild(
-    where: Engine | Session,
-    target: type | Table,
+    where: Place,
+    target: Any,
     *,
     progress: Callable[[int, int], None] | None = None,
     batch_streams: int = STREAMS_A_BATCH,
@@ -55,10 +55,10 @@ def rebuild(
     """Make the tables of a class equal to what their log says.
 
     Args:
-        where: an engine, or a session that knows one (the rebuild has transactions of its own). Its role must own the
-            library's objects, since the guard lets nobody else write unlogged, and the tables, whose other triggers
+        where: an engine, or a connection or session of one; the rebuild has transactions of its own. Its role must own
+            the library's objects, since the guard lets nobody else write unlogged, and the tables, whose other triggers
             are switched off for each transaction.
-        target: an event-sourced class (all its tables, parents first) or table.
+        target: an event-sourced class (all its tables, parents first) or table; a declarative base for all.
         progress: called with (streams done, streams in all) of a table after each batch.
         batch_streams: streams a transaction.
 
@@ -71,7 +71,7 @@ def rebuild(
     """
     tables = []
     for table in event_sourced_tables(target):
-        engine = where.get_bind(clause=table).engine if isinstance(where, Session) else where
+        engine = engine_of(where, table)
         with engine.connect() as connection:
             tables.append((engine, folding(connection, table)))
     # What no stream knows goes first, children before parents: it could stand in the way of a unique constraint.

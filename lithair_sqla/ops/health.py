@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Engine, MetaData, text
+from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.exc import ProgrammingError
-from sqlalchemy.orm import Session
 
 from lithair_sqla.errors import OrderedReadError
-from lithair_sqla.model.audit import audit_all
+from lithair_sqla.model.audit import audit
+from lithair_sqla.model.places import Place, connected
 from lithair_sqla.ops.findings import FINDINGS, Looking
 from lithair_sqla.ops.records import MaintenanceRecommendation, PerformanceMetrics, StorageHealthReport
 from lithair_sqla.options import StorageConfig
@@ -65,7 +64,7 @@ SELECT (count(*) - 1) / nullif(extract(epoch FROM max(recorded_at) - min(recorde
 
 
 def health_check(
-    where: Engine | Connection | Session,
+    where: Place,
     *,
     deep: bool = False,
     metadata: MetaData | None = None,
@@ -89,7 +88,7 @@ def health_check(
     Raises:
         SchemaMissingError: the library's tables are not there.
     """
-    with _connection(where) as connection:
+    with connected(where) as connection:
         config = config or _config_of(metadata)
         names = names_in(connection, config)
         looking = Looking(connection, names, horizon_seconds, snapshot_bytes)
@@ -98,7 +97,7 @@ def health_check(
         corruption = bool(_count(connection, names, _ALL if deep else _RECENT))
         snapshots = not _count(connection, names, _SNAPSHOTS, most=1_000_000_000 if deep else 1000)
         if deep and metadata is not None:
-            report = audit_all(connection, metadata)
+            report = audit(connection, metadata)
             snapshots = snapshots and not any(item.problem == "snapshot" for item in report.differences)
             corruption = corruption or any(item.problem == "versions" for item in report.differences)
             recommendations.extend(_drift(report))
@@ -139,17 +138,6 @@ def _config_of(metadata: MetaData | None) -> StorageConfig:
 
     found = metadata.info.get(METADATA_KEY) if metadata is not None else None
     return found.config if isinstance(found, LibraryTables) else StorageConfig()
-
-
-@contextmanager
-def _connection(where: Engine | Connection | Session) -> Iterator[Connection]:
-    if isinstance(where, Session):
-        yield where.connection()
-    elif isinstance(where, Connection):
-        yield where
-    else:
-        with where.connect() as connection:
-            yield connection
 
 
 def _totals(connection: Connection, names: Names, *, deep: bool) -> tuple[int, int]:
