@@ -47,8 +47,8 @@ def stream_events(
     exact_numbers: bool,
 ) -> list[Event]:
     """Read a range of one stream's versions."""
-    if limit is not None:
-        _count("limit", limit, least=0)
+    if limit is not None and _count("limit", limit, least=0) == 0:
+        return []
     pages = stream_pages(
         channel, stream, first=first, last=last, page=limit, backwards=backwards, exact_numbers=exact_numbers
     )
@@ -69,6 +69,8 @@ def stream_pages(
 
     What is appended while the pages are read is not among them: the stream's version at the start is the end.
     """
+    if page is not None:
+        _count("page", page, least=1)
     _count("from_version", first, least=1)
     last = _LAST if last is None else _count("to_version", last, least=1)
     found = channel.row(channel.statements.stream_id, (stream.tenant, stream.name, stream.key))
