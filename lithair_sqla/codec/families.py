@@ -25,7 +25,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 __all__ = ["DIALECT", "Family", "family_of", "is_builtin", "underlying_type"]
 
-DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
+DIALECT: Final = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 
 Family = tuple[str, tuple[str, ...]]
 """A family's name, and the settings that the text of its values depends on."""

@@ -66,7 +66,6 @@ def _expression(column: Column[object]) -> str:
     computed = column.computed
     assert isinstance(computed, Computed)  # noqa: S101 - only generated columns are left out of the log
     text = computed.sqltext.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True})
-    # The compiler doubles percent signs for drivers that take them for parameters.
     return f"({text})"
 
 
