@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Table, event
 from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
 from lithair_sqla.errors import CommandError
-from lithair_sqla.model.calls import RunningCall
 from lithair_sqla.model.declarative import EventSourced, is_event_sourced
 from lithair_sqla.model.hooks import is_autocommit, prepare
 from lithair_sqla.model.keys import guarded_tables, has_key, key_values, stream_key
@@ -21,9 +20,11 @@ from lithair_sqla.model.pending import (
     Queued,
     buffer_of,
     buffers_of,
+    commit_begins,
     committed,
     ended,
     forget,
+    is_committing,
     wake,
 )
 from lithair_sqla.schema.create import names_in
@@ -41,8 +42,7 @@ def _before_flush(session: Session, *_: Any) -> None:
     buffers = buffers_of(session)
     for buffer in buffers:
         for call in buffer.open:
-            if isinstance(call, RunningCall):
-                call.memory.flushing()
+            call.memory.flushing()
     _mark(session, buffers)
 
 
@@ -86,8 +86,7 @@ def _before_commit(session: Session) -> None:
             f"a commit inside the @emits method of {running.type!r}: its event is whole only when the method returns; "
             "commit after it"
         )
-    for buffer in buffers:
-        buffer.committing = True
+    commit_begins(session)
     if any(buffer.has_work for buffer in buffers):
         session.flush()
         _send(session, buffers_of(session))
@@ -101,9 +100,17 @@ def _after_transaction_end(_: Session, transaction: SessionTransaction) -> None:
     ended(transaction)
 
 
-def _reloaded(state: InstanceState[Any], *_: Any) -> None:
+def _expired(state: InstanceState[Any], _: Any) -> None:
+    """An object that is expired has lost the change that its queued call named; a flush expires to have loaded anew."""
     session = state.session
-    if session is not None:
+    if session is not None and not state.committed_state and not session._flushing:  # noqa: SLF001
+        forget(session, state)
+
+
+def _refreshed(state: InstanceState[Any], _: Any, attributes: Any) -> None:
+    """So has one that was overwritten by a query; loading what was expired names its attributes."""
+    session = state.session
+    if attributes is None and session is not None:
         forget(session, state)
 
 
@@ -126,18 +133,17 @@ def listen() -> None:
 
 def watch_reloads(class_: type) -> None:
     """Drop what is queued for an object of a class when the object is expired or refreshed."""
-    for name in ("expire", "refresh"):
-        event.listen(class_, name, _reloaded, propagate=True, raw=True)
+    event.listen(class_, "expire", _expired, propagate=True, raw=True)
+    event.listen(class_, "refresh", _refreshed, propagate=True, raw=True)
 
 
 listen()
 watch_reloads(EventSourced)
 
 
-def send_if_committing(session: Session) -> None:
+def send_if_committing(session: Session | None) -> None:
     """Send at once what a listener of the commit itself has queued: there may be no later flush."""
-    buffers = buffers_of(session)
-    if any(buffer.committing for buffer in buffers):
+    if session is not None and is_committing(session):
         if not session._flushing:  # noqa: SLF001 - there is no other way to tell
             session.flush()
         _send(session, buffers_of(session))

@@ -53,12 +53,10 @@ def emits(type: str) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Conc
             @wraps(method)
             async def call_async(self: S, /, *args: P.args, **keywords: P.kwargs) -> Any:
                 run = _run(signature, method, type, (self, *args), keywords)
-                if run.must_flush:
-                    await run.flush_async()
+                await run.before_async()
                 with run:
                     result = await cast("Any", method)(self, *args, **keywords)
-                if run.must_flush_after:
-                    await run.flush_async()
+                await run.after_async()
                 return result
 
             return cast("Callable[Concatenate[S, P], R]", call_async)
@@ -66,12 +64,10 @@ def emits(type: str) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Conc
         @wraps(method)
         def call(self: S, /, *args: P.args, **keywords: P.kwargs) -> R:
             run = _run(signature, method, type, (self, *args), keywords)
-            if run.must_flush:
-                run.flush()
+            run.before()
             with run:
                 result = method(self, *args, **keywords)
-            if run.must_flush_after:
-                run.flush()
+            run.after()
             return result
 
         return call

@@ -109,7 +109,9 @@ def bound_arguments(signature: python_inspect.Signature, method: Any, args: Any,
     _, *rest = bound.arguments.items()
     arguments = dict(rest)
     for name, parameter in signature.parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD and name in arguments and not arguments.keys() & arguments[name]:
+        if parameter.kind is parameter.VAR_POSITIONAL and not arguments[name]:
+            del arguments[name]
+        elif parameter.kind is parameter.VAR_KEYWORD and not arguments.keys() & arguments[name]:
             arguments.update(arguments.pop(name))
     return arguments
 

@@ -11,21 +11,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy.orm import InstanceState, Session, SessionTransaction
 
 from lithair_sqla.model.payloads import Payload
+from lithair_sqla.model.restoring import Memory
 
 __all__ = [
     "Buffer",
     "Expectation",
     "Queued",
+    "Running",
     "buffer_of",
     "buffers_of",
+    "commit_begins",
     "committed",
     "ended",
     "forget",
+    "is_committing",
     "is_queued",
     "mark_for",
     "waiting",
@@ -60,6 +64,13 @@ class Queued:
     is_note: bool = False
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
+class Running(Queued):
+    """A call that has not returned, and what its object was before."""
+
+    memory: Memory
+
+
 @dataclass(slots=True, eq=False)
 class Expectation:
     """A version that an object's stream must be at before this transaction changes it."""
@@ -82,18 +93,16 @@ class Buffer:
         touched: objects whose events of this transaction may still bear the guard's names.
         touched_all: any row's may.
         borrowed: what this savepoint sent for outer transactions.
-        committing: the last flush of a commit has begun; what comes now is sent at once.
         committed: the transaction ended well.
     """
 
     queue: list[Queued] = field(default_factory=list)
     called: set[InstanceState[Any]] = field(default_factory=set)
     expectations: list[Expectation] = field(default_factory=list)
-    open: list[Queued] = field(default_factory=list)
+    open: list[Running] = field(default_factory=list)
     touched: set[InstanceState[Any]] = field(default_factory=set)
     touched_all: bool = False
     borrowed: list[tuple[Buffer, Queued]] = field(default_factory=list)
-    committing: bool = False
     committed: bool = False
 
     def add(self, item: Queued) -> None:
@@ -122,6 +131,7 @@ class Buffer:
 
 
 _buffers: WeakKeyDictionary[SessionTransaction, Buffer] = WeakKeyDictionary()
+_committing: WeakSet[SessionTransaction] = WeakSet()
 _waiting: WeakKeyDictionary[InstanceState[Any], list[Queued]] = WeakKeyDictionary()
 
 
@@ -179,6 +189,18 @@ def forget(session: Session, state: InstanceState[Any]) -> None:
         if state in buffer.called:
             buffer.called.discard(state)
             buffer.queue = [item for item in buffer.queue if item.is_note or item.state is not state]
+
+
+def commit_begins(session: Session) -> None:
+    """Note that what is queued from now on must be sent at once: the last flush has begun."""
+    transaction = session.get_transaction()
+    if transaction is not None:
+        _committing.add(transaction)
+
+
+def is_committing(session: Session) -> bool:
+    """Tell whether the last flush of a session's transaction has begun."""
+    return session.get_transaction() in _committing
 
 
 def committed(session: Session) -> None:

@@ -29,6 +29,7 @@ class Memory:
         self._before: dict[str, Any] = {} if self._is_clean else self._copies()
         self._flushed: set[str] = set()
         self._pending = 0 if session is None else len(session._new)  # noqa: SLF001 - session.new copies them all
+        self._born: set[InstanceState[Any]] = set()
         self._was_deleted = session is not None and self._is_deleted(session)
 
     def flushing(self) -> None:
@@ -37,6 +38,7 @@ class Memory:
             for key, value in self._state.committed_state.items():
                 self._before.setdefault(key, value)
         self._flushed.update(self._state.committed_state)
+        self._born.update(self._new())
         self._pending = 0
 
     def restore(self) -> None:
@@ -57,7 +59,14 @@ class Memory:
         for composite in self._state.mapper.composites:
             self._state.dict.pop(composite.key, None)  # made again of its columns when it is asked for
         if self._session is not None and not self._was_deleted and self._is_deleted(self._session):
-            self._session.add(item)
+            self._keep(self._session, item)
+
+    def _keep(self, session: Session, item: Any) -> None:
+        """Take back a delete, and what came along with it."""
+        along = [member for member, *_ in self._state.mapper.cascade_iterator("delete", self._state)]
+        for member in (item, *along):
+            if attributes.instance_state(member) in session._deleted:  # noqa: SLF001
+                session.add(member)
 
     def _is_deleted(self, session: Session) -> bool:
         return self._state in session._deleted  # noqa: SLF001 - session.deleted copies them all
@@ -87,12 +96,26 @@ class Memory:
                 attributes.flag_modified(item, key)
 
     def _restore_relation(self, item: Any, key: str, value: Any) -> None:
-        if value is _ABSENT or isinstance(value, LoaderCallableStatus) or key not in self._state.dict:
+        if self._relations[key].lazy in {"write_only", "dynamic"}:
+            for member in getattr(value, "added_items", ()):
+                self._send_away(member)
             self._unload(item, key)
         elif self._is_collection(key) and isinstance(value, list):
             self._restore_collection(key, value)
-        elif self._state.dict[key] is not value:
-            setattr(item, key, value)
+        elif key not in self._state.dict or self._relations[key].uselist:
+            self._unload(item, key)
+        else:
+            self._restore_reference(item, key, value)
+
+    def _restore_reference(self, item: Any, key: str, value: Any) -> None:
+        absent = value is _ABSENT or isinstance(value, LoaderCallableStatus)
+        replaced = self._state.dict[key]
+        if replaced is not value:
+            setattr(item, key, None if absent else value)  # the other end hears of it
+            if replaced is not None:
+                self._send_away(replaced)
+        if absent:
+            self._unload(item, key)
 
     def _restore_collection(self, key: str, before: list[Any]) -> None:
         collection = self._state.dict[key]
@@ -103,21 +126,31 @@ class Memory:
         for member in now:
             if id(member) not in kept:
                 adapter.remove_with_event(member)
-                self._expunge_new(member)
+                self._send_away(member)
         there = {id(member) for member in now}
         for member in before:
-            if id(member) not in there:
+            # What a flush in the middle has deleted cannot come back.
+            if id(member) not in there and not attributes.instance_state(member).deleted:
                 adapter.append_with_event(member)
         if isinstance(collection, list):
-            list.__setitem__(collection, slice(None), before)  # the order, about which there are no events
+            place = {id(member): index for index, member in enumerate(before)}
+            list.sort(
+                collection, key=lambda member: place.get(id(member), 0)
+            )  # its order, of which there are no events
 
-    def _expunge_new(self, member: Any) -> None:
-        """Take out of the session what came into it with the collection alone."""
+    def _send_away(self, member: Any) -> None:
+        """Take out of the session what came into it by way of the collection, also if a flush in the middle wrote it."""
         if self._session is None:
             return
-        new = list(self._session._new)[self._pending :]  # noqa: SLF001
-        if attributes.instance_state(member) in new:
+        state = attributes.instance_state(member)
+        if state in self._born and state.persistent:
+            self._session.delete(member)
+        elif state in self._new():
             self._session.expunge(member)
+
+    def _new(self) -> list[InstanceState[Any]]:
+        """Return what has come into the session since the call began, or since its last flush."""
+        return [] if self._session is None else list(self._session._new)[self._pending :]  # noqa: SLF001
 
     def _unload(self, item: Any, key: str) -> None:
         if self._session is not None and self._state.persistent:
