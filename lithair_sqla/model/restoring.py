@@ -139,7 +139,7 @@ class Memory:
             )  # its order, of which there are no events
 
     def _send_away(self, member: Any) -> None:
-        """Take out of the session what came into it by way of the collection, also if a flush in the middle wrote it."""
+        """Take out of the session what came into it by way of a relationship, though a flush in the middle wrote it."""
         if self._session is None:
             return
         state = attributes.instance_state(member)

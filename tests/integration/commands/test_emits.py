@@ -50,7 +50,7 @@ class Product(EventSourced, Base):
     shop: Mapped[Shop | None] = relationship(back_populates="products")
 
     @emits("ProductSold")
-    def sell(self, quantity: int, *, note: str = "counter") -> int:
+    def sell(self, quantity: int, *, note: str = "counter") -> int:  # noqa: ARG002 - the payload has it
         """Take some out of stock."""
         self.stock -= quantity
         return self.stock
@@ -167,12 +167,12 @@ def product(session: Session, **values: Any) -> Product:
     return made
 
 
-def named(log: Callable[..., Any], stream: str, key: object) -> list[tuple[str, str, Any, Any]]:
+def named(log: Any, stream: str, key: object) -> list[tuple[str, str, Any, Any]]:
     """Events as (kind, type, data, payload), without the first."""
     return [(found.kind, found.type, found.data, found.payload) for found in log(stream, str(key))][1:]
 
 
-def test_the_change_a_method_makes_bears_its_name_and_arguments(session: Session, log: Callable[..., Any]) -> None:
+def test_the_change_a_method_makes_bears_its_name_and_arguments(session: Session, log: Any) -> None:
     chair = product(session, stock=10)
 
     assert chair.sell(3) == 7
@@ -196,7 +196,7 @@ def test_a_call_costs_one_statement_beside_its_flush(
     assert len(counted) == 2, counted
 
 
-def test_changes_before_and_after_a_call_are_events_of_their_own(session: Session, log: Callable[..., Any]) -> None:
+def test_changes_before_and_after_a_call_are_events_of_their_own(session: Session, log: Any) -> None:
     chair = product(session, stock=10)
 
     chair.updates = 1
@@ -211,7 +211,7 @@ def test_changes_before_and_after_a_call_are_events_of_their_own(session: Sessio
     ]
 
 
-def test_a_change_after_a_call_that_was_flushed_is_not_its(session: Session, log: Callable[..., Any]) -> None:
+def test_a_change_after_a_call_that_was_flushed_is_not_its(session: Session, log: Any) -> None:
     chair = product(session, stock=10)
 
     chair.sell(3)
@@ -225,7 +225,7 @@ def test_a_change_after_a_call_that_was_flushed_is_not_its(session: Session, log
     ]
 
 
-def test_each_call_on_an_object_has_its_change_to_itself(session: Session, log: Callable[..., Any]) -> None:
+def test_each_call_on_an_object_has_its_change_to_itself(session: Session, log: Any) -> None:
     chair = product(session, stock=10)
 
     chair.sell(1)
@@ -240,7 +240,7 @@ def test_each_call_on_an_object_has_its_change_to_itself(session: Session, log: 
     ]
 
 
-def test_calls_on_different_objects_share_a_flush(session: Session, log: Callable[..., Any]) -> None:
+def test_calls_on_different_objects_share_a_flush(session: Session, log: Any) -> None:
     chair, table = product(session, stock=10), product(session, stock=20)
 
     chair.sell(1)
@@ -251,7 +251,7 @@ def test_calls_on_different_objects_share_a_flush(session: Session, log: Callabl
     assert named(log, "Product", table.id)[0][3] == {"quantity": 2, "note": "counter"}
 
 
-def test_a_call_that_changes_nothing_is_a_note(session: Session, log: Callable[..., Any]) -> None:
+def test_a_call_that_changes_nothing_is_a_note(session: Session, log: Any) -> None:
     chair = product(session)
 
     chair.look()
@@ -260,9 +260,7 @@ def test_a_call_that_changes_nothing_is_a_note(session: Session, log: Callable[.
     assert named(log, "Product", chair.id) == [("n", "ProductLooked", {}, {})]
 
 
-def test_a_call_that_changes_nothing_does_not_take_the_name_of_an_earlier_change(
-    session: Session, log: Callable[..., Any]
-) -> None:
+def test_a_call_that_changes_nothing_does_not_take_the_name_of_an_earlier_change(session: Session, log: Any) -> None:
     chair = product(session, stock=5)
     chair.stock = 6
     session.flush()
@@ -282,9 +280,7 @@ def test_a_call_that_changes_nothing_does_not_take_the_name_of_an_earlier_change
     ]
 
 
-def test_an_update_that_comes_to_nothing_does_not_name_what_a_bulk_statement_did(
-    session: Session, log: Callable[..., Any]
-) -> None:
+def test_an_update_that_comes_to_nothing_does_not_name_what_a_bulk_statement_did(session: Session, log: Any) -> None:
     chair = product(session, stock=5)
     session.execute(update(Product).where(Product.id == chair.id).values(stock=7))
 
@@ -298,7 +294,7 @@ def test_an_update_that_comes_to_nothing_does_not_name_what_a_bulk_statement_did
     ]
 
 
-def test_a_sql_expression_is_a_change(session: Session, log: Callable[..., Any]) -> None:
+def test_a_sql_expression_is_a_change(session: Session, log: Any) -> None:
     chair = product(session, stock=5)
 
     chair.count()
@@ -307,7 +303,7 @@ def test_a_sql_expression_is_a_change(session: Session, log: Callable[..., Any])
     assert named(log, "Product", chair.id) == [("u", "ProductCounted", {"stock": 6}, {})]
 
 
-def test_the_first_call_on_a_new_object_names_its_create(session: Session, log: Callable[..., Any]) -> None:
+def test_the_first_call_on_a_new_object_names_its_create(session: Session, log: Any) -> None:
     chair = Product(stock=10)
     chair.sell(1)
     chair.sell(2)
@@ -322,7 +318,7 @@ def test_the_first_call_on_a_new_object_names_its_create(session: Session, log: 
     ]
 
 
-def test_a_call_on_a_pending_object_names_its_create(session: Session, log: Callable[..., Any]) -> None:
+def test_a_call_on_a_pending_object_names_its_create(session: Session, log: Any) -> None:
     chair = Product(stock=10)
     session.add(chair)
     chair.sell(1)
@@ -332,9 +328,7 @@ def test_a_call_on_a_pending_object_names_its_create(session: Session, log: Call
     assert (created.kind, created.type, created.data["stock"]) == ("c", "ProductSold", 9)
 
 
-def test_a_call_on_an_object_that_never_enters_a_session_is_forgotten(
-    session: Session, log: Callable[..., Any]
-) -> None:
+def test_a_call_on_an_object_that_never_enters_a_session_is_forgotten(session: Session, log: Any) -> None:
     chair = Product(stock=10)
     chair.sell(1)
     del chair
@@ -343,7 +337,7 @@ def test_a_call_on_an_object_that_never_enters_a_session_is_forgotten(
     assert named(log, "Product", other.id) == []
 
 
-def test_a_method_that_deletes_names_the_delete(session: Session, log: Callable[..., Any]) -> None:
+def test_a_method_that_deletes_names_the_delete(session: Session, log: Any) -> None:
     chair = product(session)
     key = chair.id
 
@@ -353,9 +347,7 @@ def test_a_method_that_deletes_names_the_delete(session: Session, log: Callable[
     assert named(log, "Product", key) == [("d", "ProductDiscontinued", {}, {})]
 
 
-def test_a_method_that_changes_the_key_names_the_create_under_the_new_one(
-    session: Session, log: Callable[..., Any]
-) -> None:
+def test_a_method_that_changes_the_key_names_the_create_under_the_new_one(session: Session, log: Any) -> None:
     chair = product(session)
     old = chair.id
 
@@ -367,7 +359,7 @@ def test_a_method_that_changes_the_key_names_the_create_under_the_new_one(
     assert (created.kind, created.type, created.payload) == ("c", "ProductRenumbered", {"new_id": old + 1_000_000})
 
 
-def test_arguments_are_bound_by_name_with_their_defaults(session: Session, log: Callable[..., Any]) -> None:
+def test_arguments_are_bound_by_name_with_their_defaults(session: Session, log: Any) -> None:
     chair = product(session)
     day = dt.date(2024, 2, 29)
 
@@ -384,9 +376,7 @@ def test_arguments_are_bound_by_name_with_their_defaults(session: Session, log: 
     }
 
 
-def test_a_keyword_that_is_called_like_the_positional_ones_is_not_lost(
-    session: Session, log: Callable[..., Any]
-) -> None:
+def test_a_keyword_that_is_called_like_the_positional_ones_is_not_lost(session: Session, log: Any) -> None:
     chair = product(session)
 
     chair.tell("positional", args="keyword")
@@ -395,9 +385,7 @@ def test_a_keyword_that_is_called_like_the_positional_ones_is_not_lost(
     assert named(log, "Product", chair.id)[0][3] == {"args": ["positional"], "options": {"args": "keyword"}}
 
 
-def test_mapped_objects_stand_as_their_keys_and_dataclasses_as_objects(
-    session: Session, log: Callable[..., Any]
-) -> None:
+def test_mapped_objects_stand_as_their_keys_and_dataclasses_as_objects(session: Session, log: Any) -> None:
     chair = product(session)
     shop = Shop()
     session.add(shop)
@@ -415,7 +403,7 @@ def test_mapped_objects_stand_as_their_keys_and_dataclasses_as_objects(
     ]
 
 
-def test_an_object_that_is_new_stands_as_the_key_it_gets(session: Session, log: Callable[..., Any]) -> None:
+def test_an_object_that_is_new_stands_as_the_key_it_gets(session: Session, log: Any) -> None:
     shop = Shop()
     session.add(shop)
     session.commit()
@@ -427,7 +415,7 @@ def test_an_object_that_is_new_stands_as_the_key_it_gets(session: Session, log: 
     assert stocked == ("n", "ShopStocked", {}, {"products": sorted(found.id for found in shop.products)})
 
 
-def test_an_argument_is_taken_when_the_call_is_made(session: Session, log: Callable[..., Any]) -> None:
+def test_an_argument_is_taken_when_the_call_is_made(session: Session, log: Any) -> None:
     chair = product(session)
     notes = ["first"]
 
@@ -468,7 +456,7 @@ def test_arguments_that_do_not_fit_are_pythons_own_error(session: Session) -> No
         chair.sell()  # type: ignore[call-arg]
 
 
-def test_a_relationship_alone_is_a_change(session: Session, log: Callable[..., Any]) -> None:
+def test_a_relationship_alone_is_a_change(session: Session, log: Any) -> None:
     chair = product(session)
     shop = Shop()
     session.add(shop)
@@ -480,7 +468,7 @@ def test_a_relationship_alone_is_a_change(session: Session, log: Callable[..., A
     assert [found[:3] for found in named(log, "Product", chair.id)] == [("u", "ProductMoved", {"shop_id": shop.id})]
 
 
-def test_a_call_inside_a_call_names_its_own_object_and_its_cause(session: Session, log: Callable[..., Any]) -> None:
+def test_a_call_inside_a_call_names_its_own_object_and_its_cause(session: Session, log: Any) -> None:
     shop = Shop(products=[Product(stock=1), Product(stock=2)])
     session.add(shop)
     session.commit()
@@ -496,7 +484,7 @@ def test_a_call_inside_a_call_names_its_own_object_and_its_cause(session: Sessio
         assert sold.causation_id == event_id(session, closed.position)
 
 
-def test_a_call_inside_a_call_on_the_same_object_is_flushed_first(session: Session, log: Callable[..., Any]) -> None:
+def test_a_call_inside_a_call_on_the_same_object_is_flushed_first(session: Session, log: Any) -> None:
     chair = product(session, stock=4)
 
     chair.sell_out()
@@ -510,7 +498,7 @@ def test_a_call_inside_a_call_on_the_same_object_is_flushed_first(session: Sessi
     assert (sold.causation_id, rest.causation_id) == (cause, cause)
 
 
-def test_a_flush_in_the_middle_of_a_method_is_part_of_it(session: Session, log: Callable[..., Any]) -> None:
+def test_a_flush_in_the_middle_of_a_method_is_part_of_it(session: Session, log: Any) -> None:
     chair = product(session, stock=4)
 
     chair.twice()
@@ -522,7 +510,7 @@ def test_a_flush_in_the_middle_of_a_method_is_part_of_it(session: Session, log: 
     assert second.causation_id == event_id(session, first.position)
 
 
-def test_what_a_method_left_behind_is_not_taken_by_the_next_call(session: Session, log: Callable[..., Any]) -> None:
+def test_what_a_method_left_behind_is_not_taken_by_the_next_call(session: Session, log: Any) -> None:
     chair = product(session, stock=4)
 
     chair.twice()
@@ -545,7 +533,7 @@ def event_id(session: Session, position: int) -> UUID:
     return found
 
 
-def test_joined_inheritance_names_the_table_that_changed(session: Session, log: Callable[..., Any]) -> None:
+def test_joined_inheritance_names_the_table_that_changed(session: Session, log: Any) -> None:
     ana = Manager()
     session.add(ana)
     session.commit()
@@ -557,7 +545,7 @@ def test_joined_inheritance_names_the_table_that_changed(session: Session, log: 
     assert named(log, "Person", ana.id) == []
 
 
-def test_joined_inheritance_names_the_base_table_first(session: Session, log: Callable[..., Any]) -> None:
+def test_joined_inheritance_names_the_base_table_first(session: Session, log: Any) -> None:
     ana = Manager()
     session.add(ana)
     session.commit()
@@ -575,7 +563,7 @@ def test_joined_inheritance_names_the_base_table_first(session: Session, log: Ca
     assert log("Manager", str(ana.id))[1].causation_id == event_id(session, log("Person", str(ana.id))[1].position)
 
 
-def test_joined_inheritance_a_delete_inside_a_method(session: Session, log: Callable[..., Any]) -> None:
+def test_joined_inheritance_a_delete_inside_a_method(session: Session, log: Any) -> None:
     ana = Manager()
     session.add(ana)
     session.commit()
@@ -588,7 +576,7 @@ def test_joined_inheritance_a_delete_inside_a_method(session: Session, log: Call
     assert named(log, "Manager", key) == [("d", "ManagerDeleted", {}, None)]
 
 
-def test_an_async_method_emits_like_any_other(database_url: URL, session: Session, log: Callable[..., Any]) -> None:
+def test_an_async_method_emits_like_any_other(database_url: URL, session: Session, log: Any) -> None:
     key = product(session, stock=4).id
 
     async def use() -> int:
@@ -611,7 +599,7 @@ def test_an_async_method_emits_like_any_other(database_url: URL, session: Sessio
 
 
 def test_a_method_in_an_async_session_needs_no_greenlet_where_nothing_is_pending(
-    database_url: URL, session: Session, log: Callable[..., Any]
+    database_url: URL, session: Session, log: Any
 ) -> None:
     key = product(session, stock=4).id
 
@@ -646,7 +634,7 @@ def test_a_second_call_inside_a_flush_is_refused_in_words(session: Session) -> N
     event.remove(session, "before_flush", meddle)
 
 
-def test_a_call_made_by_a_listener_of_the_flush_is_named(session: Session, log: Callable[..., Any]) -> None:
+def test_a_call_made_by_a_listener_of_the_flush_is_named(session: Session, log: Any) -> None:
     chair, other = product(session, stock=4), product(session)
 
     def meddle(_: Session, *__: Any) -> None:
@@ -661,7 +649,7 @@ def test_a_call_made_by_a_listener_of_the_flush_is_named(session: Session, log: 
     ]
 
 
-def test_calls_made_by_listeners_of_the_commit_are_sent(session: Session, log: Callable[..., Any]) -> None:
+def test_calls_made_by_listeners_of_the_commit_are_sent(session: Session, log: Any) -> None:
     chair = product(session, stock=4)
 
     def last_words(_: Session) -> None:
@@ -681,9 +669,7 @@ def test_calls_made_by_listeners_of_the_commit_are_sent(session: Session, log: C
     ]
 
 
-def test_a_call_made_by_a_listener_after_the_flush_of_a_commit_is_sent(
-    session: Session, log: Callable[..., Any]
-) -> None:
+def test_a_call_made_by_a_listener_after_the_flush_of_a_commit_is_sent(session: Session, log: Any) -> None:
     chair = product(session, stock=4)
 
     event.listen(session, "after_flush", lambda *_: record(chair, "Flushed"), once=True)
@@ -694,7 +680,7 @@ def test_a_call_made_by_a_listener_after_the_flush_of_a_commit_is_sent(
 
 
 def test_a_users_trigger_that_writes_the_row_again_does_not_take_the_name(
-    session: Session, run: Callable[..., Any], log: Callable[..., Any]
+    session: Session, run: Callable[..., Any], log: Any
 ) -> None:
     run("""CREATE FUNCTION count_updates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
            UPDATE product SET updates = updates + 1 WHERE id = new.id; RETURN NULL; END $$""")
@@ -715,7 +701,7 @@ def test_a_thousand_named_events_are_one_flush_and_one_call(
     engine: Engine,
     session: Session,
     count_statements: Callable[[Engine], AbstractContextManager[list[str]]],
-    log: Callable[..., Any],
+    log: Any,
 ) -> None:
     chairs = [Product(stock=10) for _ in range(1000)]
     session.add_all(chairs)
@@ -735,7 +721,7 @@ def test_a_thousand_named_events_are_one_flush_and_one_call(
     assert found >= 1000
 
 
-def test_a_call_that_is_rolled_back_leaves_nothing(session: Session, log: Callable[..., Any]) -> None:
+def test_a_call_that_is_rolled_back_leaves_nothing(session: Session, log: Any) -> None:
     chair = product(session, stock=10)
 
     chair.sell(1)

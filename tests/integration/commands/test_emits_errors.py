@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -262,16 +261,18 @@ def rows(engine: Engine) -> dict[str, int]:
         return {class_.__name__: len(other.scalars(select(class_)).all()) for class_ in (Line, Label, Note, Customer)}
 
 
-@pytest.mark.parametrize("loaded", [True, False], ids=["loaded", "expired"])
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "reorder"])
+@pytest.mark.parametrize(
+    ("way", "is_"),
+    # The order of a list that SQLAlchemy hears of no change of, and rows that a flush in the middle deleted, stay.
+    [(way, "loaded") for way in WAYS if way != "reorder"]
+    + [(way, "expired") for way in WAYS if way not in {"reorder", "remove", "replace"}],
+)
 def test_a_committed_object_is_what_it_was(
-    engine: Engine, session: Session, order: Order, way: str, loaded: bool, log: Callable[..., Any]
+    engine: Engine, session: Session, order: Order, way: str, is_: str, log: Any
 ) -> None:
-    if not loaded and way in {"remove", "replace"}:
-        pytest.skip("loading one collection flushes what was taken out of another, which cannot come back")
     before = look(order)
     there = rows(engine)
-    if not loaded:
+    if is_ == "expired":
         session.expire_all()
 
     with pytest.raises(Stop, match=way if way != "too_much" else "a total has an end"):
@@ -280,13 +281,13 @@ def test_a_committed_object_is_what_it_was(
     assert look(order) == before
     session.commit()
     assert look(order) == before
-    assert log.kinds("Order", str(order.id)) == "c"  # type: ignore[attr-defined]
+    assert log.kinds("Order", str(order.id)) == "c"
     assert rows(engine) == there
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way not in {"visit", "delete"}])
 @pytest.mark.parametrize("where", ["transient", "pending"])
-def test_a_new_object_is_what_it_was(session: Session, way: str, where: str, log: Callable[..., Any]) -> None:
+def test_a_new_object_is_what_it_was(session: Session, way: str, where: str, log: Any) -> None:
     order = new_order()
     if where == "pending":
         session.add(order)
@@ -299,7 +300,7 @@ def test_a_new_object_is_what_it_was(session: Session, way: str, where: str, log
     session.add(order)
     session.commit()
     assert look(order) == before
-    assert log.types("Order", str(order.id)) == ["OrderCreated"]  # type: ignore[attr-defined]
+    assert log.types("Order", str(order.id)) == ["OrderCreated"]
 
 
 def test_what_was_not_set_on_a_new_object_is_not_set_again() -> None:
@@ -311,9 +312,7 @@ def test_what_was_not_set_on_a_new_object_is_not_set_again() -> None:
     assert set(vars(order)) == {"_sa_instance_state"}
 
 
-def test_after_a_flush_in_the_middle_it_is_put_back_too(
-    session: Session, order: Order, log: Callable[..., Any]
-) -> None:
+def test_after_a_flush_in_the_middle_it_is_put_back_too(session: Session, order: Order, log: Any) -> None:
     before = look(order)
 
     with pytest.raises(Stop):
@@ -322,7 +321,7 @@ def test_after_a_flush_in_the_middle_it_is_put_back_too(
     assert look(order) == before
     session.commit()
     assert look(order) == before
-    assert log.types("Order", str(order.id)) == ["OrderCreated", "OrderUpdated", "OrderUpdated"]  # type: ignore[attr-defined]
+    assert log.types("Order", str(order.id)) == ["OrderCreated", "OrderUpdated", "OrderUpdated"]
 
 
 @pytest.mark.parametrize("way", ["remove", "replace"])
@@ -338,26 +337,24 @@ def test_rows_that_a_flush_in_the_middle_deleted_stay_deleted(session: Session, 
     assert not order.labels
 
 
-def test_a_rollback_inside_is_not_undone(session: Session, order: Order, log: Callable[..., Any]) -> None:
+def test_a_rollback_inside_is_not_undone(session: Session, order: Order, log: Any) -> None:
     with pytest.raises(Stop):
         order.fail("roll_back")
 
     assert order.total == 1
     session.commit()
-    assert log.types("Order", str(order.id)) == ["OrderCreated"]  # type: ignore[attr-defined]
+    assert log.types("Order", str(order.id)) == ["OrderCreated"]
 
 
-def test_calls_inside_that_returned_are_emitted(session: Session, order: Order, log: Callable[..., Any]) -> None:
+def test_calls_inside_that_returned_are_emitted(session: Session, order: Order, log: Any) -> None:
     with pytest.raises(Stop):
         order.fail("outer")
     session.commit()
 
-    assert [log.types("Line", str(line.id))[-1] for line in order.lines] == ["LineCancelled"] * 2  # type: ignore[attr-defined]
+    assert [log.types("Line", str(line.id))[-1] for line in order.lines] == ["LineCancelled"] * 2
 
 
-def test_an_error_caught_by_a_method_leaves_the_methods_own_event(
-    session: Session, order: Order, log: Callable[..., Any]
-) -> None:
+def test_an_error_caught_by_a_method_leaves_the_methods_own_event(session: Session, order: Order, log: Any) -> None:
     order.try_twice()
     session.commit()
 
@@ -367,7 +364,7 @@ def test_an_error_caught_by_a_method_leaves_the_methods_own_event(
     ]
 
 
-def test_changes_pending_before_the_call_stay(session: Session, order: Order, log: Callable[..., Any]) -> None:
+def test_changes_pending_before_the_call_stay(session: Session, order: Order, log: Any) -> None:
     order.status = "mine"
 
     with pytest.raises(Stop):
@@ -406,7 +403,7 @@ def test_a_mutable_that_was_put_back_is_still_watched(session: Session, order: O
     assert (order.tags, order.facts) == ([1, 7], {"a": 1, "b": 2})
 
 
-def test_an_async_method_that_raises_is_put_back(database_url: URL, order: Order, log: Callable[..., Any]) -> None:
+def test_an_async_method_that_raises_is_put_back(database_url: URL, order: Order, log: Any) -> None:
     key = order.id
 
     async def use() -> None:
@@ -420,21 +417,19 @@ def test_an_async_method_that_raises_is_put_back(database_url: URL, order: Order
         await engine.dispose()
 
     asyncio.run(use())
-    assert log.kinds("Order", str(key)) == "c"  # type: ignore[attr-defined]
+    assert log.kinds("Order", str(key)) == "c"
 
 
-def test_a_commit_inside_a_method_is_refused_and_nothing_is_committed(
-    session: Session, order: Order, log: Callable[..., Any]
-) -> None:
+def test_a_commit_inside_a_method_is_refused_and_nothing_is_committed(session: Session, order: Order, log: Any) -> None:
     with pytest.raises(CommandError, match="a commit inside the @emits method of 'OrderFailed'"):
         order.fail("commit")
 
     assert order.total == 1
     session.commit()
-    assert log.kinds("Order", str(order.id)) == "c"  # type: ignore[attr-defined]
+    assert log.kinds("Order", str(order.id)) == "c"
 
 
-def test_a_savepoint_inside_a_method_is_no_commit(session: Session, order: Order, log: Callable[..., Any]) -> None:
+def test_a_savepoint_inside_a_method_is_no_commit(session: Session, order: Order, log: Any) -> None:
     order.save()
     session.commit()
 
@@ -444,7 +439,7 @@ def test_a_savepoint_inside_a_method_is_no_commit(session: Session, order: Order
     ]
 
 
-def test_after_an_error_the_session_goes_on(session: Session, order: Order, log: Callable[..., Any]) -> None:
+def test_after_an_error_the_session_goes_on(session: Session, order: Order, log: Any) -> None:
     for way in WAYS:
         with pytest.raises(Stop):
             order.fail(way)
