@@ -11,8 +11,8 @@ Without it, a test that asks for the fixture (or bears ``@pytest.mark.lithair_au
 
 Which tables that concerns is found out from what the test does: metadata that it creates, classes that its sessions
 flush. What goes another way (a table written by Core alone, made by a migration) is named by calling the fixture,
-``lithair_audit(engine, Base)``, which takes an engine, connection or session. ``@pytest.mark.lithair_audit(False)``
-leaves a test out that does damage on purpose. A test that fails by itself is not audited, what it did not commit is
+``lithair_audit(engine, Base)``, which takes an engine, connection or session.
+``@pytest.mark.lithair_audit(enabled=False)`` leaves a test out that does damage on purpose. A test that fails by itself is not audited, what it did not commit is
 not seen, and an async engine's database is audited through a synchronous one.
 """
 
@@ -148,7 +148,7 @@ class AuditPlugin:
     def _wanted(self, item: pytest.Item) -> bool:
         marker = item.get_closest_marker(_OPTION)
         if marker is not None:
-            return bool(marker.args[0]) if marker.args else True
+            return bool(marker.kwargs.get("enabled", marker.args[0] if marker.args else True))
         return self._always or _OPTION in getattr(item, "fixturenames", ())
 
     def _created(self, metadata: MetaData, connection: Connection, **_: Any) -> None:

@@ -119,7 +119,10 @@ def event_sourced_mappers() -> Iterator[type]:
 
 def tables_of(mapper: Mapper[Any]) -> list[Table]:
     """Return the tables that a class's rows stand in, base table first."""
-    return [table for table in mapper.tables if isinstance(table, Table)]
+    lineage = {parent.local_table: -depth for depth, parent in enumerate(mapper.iterate_to_root())}
+    return sorted(
+        (table for table in mapper.tables if isinstance(table, Table)), key=lambda table: lineage.get(table, 1)
+    )
 
 
 @event.listens_for(EventSourced, "after_mapper_constructed", propagate=True)

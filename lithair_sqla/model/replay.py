@@ -91,15 +91,14 @@ def rebuild_from_events(session: Session, class_: type[T], key: Any) -> T:
     entity = class_ if mapper.polymorphic_on is None else with_polymorphic(class_, "*")
     statement = select(entity).options(lazyload("*")).add_cte(*shadows)
     with Session(bind=connection, autoflush=False, expire_on_commit=False) as reader:
-        found: T | None = (
-            reader.scalars(
-                statement,
-                {f"key_{index}": value for index, value in enumerate(values)},
-                execution_options={"schema_translate_map": translated} if translated else {},
-            )
-            .unique()
-            .one_or_none()
+        result = reader.scalars(
+            statement,
+            {f"key_{index}": value for index, value in enumerate(values)},
+            execution_options={"schema_translate_map": translated} if translated else {},
         )
+        # Tables of concrete inheritance have keys of their own: a subclass's row may bear the same.
+        candidates = sorted(result.unique(), key=lambda item: type(item) is not class_)
+        found = candidates[0] if candidates else None
         if found is None:
             raise StreamNotFoundError(
                 f"no live stream of {class_.__name__} has key {key!r}: it never had events, or the row was deleted"
