@@ -29,12 +29,22 @@ from lithair_sqla.schema.guards import (
     truncate_trigger,
 )
 from lithair_sqla.schema.names import Names, quote
-from lithair_sqla.schema.row_locks import row_lock_statement
+from lithair_sqla.schema.shapes import record_statement
 from lithair_sqla.schema.tables import METADATA_KEY, LibraryTables
 
-__all__ = ["create_all", "grant", "install", "install_guard", "known_names", "library_of", "names_in"]
+__all__ = [
+    "create_all",
+    "grant",
+    "install",
+    "install_guard",
+    "known_names",
+    "library_of",
+    "lock",
+    "lock_key",
+    "names_in",
+]
 
-_LEAVES_LOCK: Final = (1 << 48) - 2
+_INSTALLERS_LOCK: Final = (1 << 48) - 2
 _MINIMUM_VERSION: Final = (14, 0)
 
 _names: WeakKeyDictionary[Dialect, dict[tuple[StorageConfig, tuple[Any, ...]], Names]] = WeakKeyDictionary()
@@ -144,7 +154,12 @@ def create_all(engine: Engine, target: Any = None, *, config: StorageConfig | No
 
 def lock(connection: Connection, names: Names) -> None:
     """Take, until the transaction ends, the lock that makes two installers wait for each other."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": names.namespace << 48 | _LEAVES_LOCK})
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key(names)})
+
+
+def lock_key(names: Names) -> int:
+    """Return the key of the advisory lock that installers and migrations of a store take."""
+    return names.namespace << 48 | _INSTALLERS_LOCK
 
 
 def install(connection: Connection, library: LibraryTables) -> None:
@@ -152,7 +167,7 @@ def install(connection: Connection, library: LibraryTables) -> None:
     names = names_in(connection, library.config, refresh=True)
     lock(connection, names)
     current = function_comments(connection, names)
-    connection.exec_driver_sql(sequence_statement(names))
+    execute(connection, sequence_statement(names))
     _make_parts_schema(connection, names)
     for function in library_functions(names):
         if current.get(function.name) != function.comment:
@@ -206,22 +221,7 @@ def _claim_stream(connection: Connection, table: Table, names: Names) -> None:
             f"tables {other} and {target} would both write streams named {shape.stream!r} into one log: give one of "
             "them Persistence(name=…), or each a log of its own with StorageConfig(schema=…) or (prefix=…)"
         )
-    connection.execute(
-        text(
-            f"INSERT INTO {schemas} (name, schema_version, relation, row_lock, fingerprint, columns) "
-            "VALUES (:name, :version, :relation, :row_lock, :fingerprint, CAST(:columns AS jsonb)) "
-            "ON CONFLICT (name, schema_version) DO UPDATE SET relation = excluded.relation, "
-            "row_lock = excluded.row_lock, fingerprint = excluded.fingerprint, columns = excluded.columns"
-        ),
-        {
-            "name": shape.stream,
-            "version": shape.schema_version,
-            "relation": target,
-            "row_lock": names.render(row_lock_statement(shape, target)),
-            "fingerprint": shape.fingerprint,
-            "columns": shape.columns_json,
-        },
-    )
+    execute(connection, record_statement(table, names))
 
 
 def grant(connection: Connection, target: Any, role: str) -> None:

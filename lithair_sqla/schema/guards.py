@@ -66,13 +66,15 @@ class GuardSql:
     """The statements that make one table's guard, and the hash that marks it.
 
     Attributes:
-        function: CREATE OR REPLACE of the trigger's function.
+        name: the quoted name of the trigger's function.
+        function: CREATE OR REPLACE of it.
         source: the function's text, as the database keeps it.
         statements: everything to run, in order.
         digest: sixteen hexadecimal digits that change when anything about the guard does.
         on_truncate: the quoted name of the function that answers TRUNCATE.
     """
 
+    name: str
     function: str
     source: str
     statements: tuple[str, ...]
@@ -203,7 +205,7 @@ def guard_sql(table: Table, names: Names) -> GuardSql:
         f"COMMENT ON TRIGGER {quote(GUARD_TRIGGER)} ON {target} IS {literal(COMMENT_PREFIX + digest)}",
         f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC",
     )
-    return GuardSql(text, source, statements, digest, on_truncate)
+    return GuardSql(function, text, source, statements, digest, on_truncate)
 
 
 def _row_trigger(target: str, function: str) -> str:
