@@ -71,10 +71,12 @@ __all__ = [
     "SchemaVersionError",
     "SealedQueryError",
     "SealedValueError",
+    "ShapeError",
     "StoreError",
     "StreamNotFoundError",
     "UnknownKeyError",
     "UnsupportedDatabaseError",
+    "UpcastError",
     "WriteRefusedError",
 ]
 
