@@ -12,8 +12,10 @@ Without it, a test that asks for the fixture (or bears ``@pytest.mark.lithair_au
 Which tables that concerns is found out from what the test does: metadata that it creates, classes that its sessions
 flush. What goes another way (a table written by Core alone, made by a migration) is named by calling the fixture,
 ``lithair_audit(engine, Base)``, which takes an engine, connection or session.
-``@pytest.mark.lithair_audit(enabled=False)`` leaves a test out that does damage on purpose. A test that fails by itself is not audited, what it did not commit is
-not seen, and an async engine's database is audited through a synchronous one.
+``@pytest.mark.lithair_audit(enabled=False)`` leaves a test out that does damage on purpose.
+
+A test that fails by itself is not audited, what it did not commit is not seen, and an async engine's database is
+audited through a synchronous one.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Column, MetaData, Table, event
+from sqlalchemy import Column, MetaData, Table, event, inspect
 from sqlalchemy.orm import Mapper, Session, configure_mappers
 from sqlalchemy.types import NullType
 
@@ -26,7 +26,7 @@ from lithair_sqla.options import (
     column_options,
     merge_column_options,
 )
-from lithair_sqla.schema.guards import INFO_KEY, Guard
+from lithair_sqla.schema.guards import INFO_KEY, Guard, key_columns
 from lithair_sqla.schema.tables import METADATA_KEY, LibraryTables
 
 if TYPE_CHECKING:
@@ -130,9 +130,13 @@ def _mapped(mapper: Mapper[Any], class_: type, *_: Any) -> None:
     declare(mapper, class_options(class_))
 
 
-@event.listens_for(EventSourced, "mapper_configured", propagate=True)
-def _configured(mapper: Mapper[Any], class_: type, *_: Any) -> None:
-    _declare_association_tables(mapper, model_options(class_))
+@event.listens_for(Mapper, "after_configured")
+def _configured() -> None:
+    """Guard association tables once every class has its relationships: some come as the backref of another's."""
+    for class_, options in list(_declared.items()):
+        mapper: Mapper[Any] | None = inspect(class_, raiseerr=False)
+        if mapper is not None and mapper.configured:
+            _declare_association_tables(mapper, options)
 
 
 def declare(
@@ -177,12 +181,14 @@ def declare(
     stream = options.persistence.name or name
     _claim_stream(table, stream)
     LibraryTables.of(table.metadata)
-    table.info[INFO_KEY] = Guard(
+    guard = Guard(
         stream=stream,
         persistence=options.persistence,
         column_events=_column_events(mapper, table, name, columns),
         schema_version=options.schema_version,
     )
+    key_columns(table, guard)
+    table.info[INFO_KEY] = guard
 
 
 def _check_types(table: Table, owner: str) -> None:
@@ -210,12 +216,14 @@ def declare_table(table: Table, persistence: Persistence, *, columns: Mapping[st
         _check_encrypted(column, options, table.fullname)
         if options.persistence.event is not None:
             events[column.name] = options.persistence.event
-    table.info[INFO_KEY] = Guard(
+    guard = Guard(
         stream=stream,
         persistence=persistence,
         column_events=events,
-        keys=() if table.primary_key.columns else tuple(table.columns.keys()),
+        keys=() if table.primary_key.columns else tuple(column.name for column in table.columns),
     )
+    key_columns(table, guard)
+    table.info[INFO_KEY] = guard
 
 
 def _column_events(
@@ -281,3 +289,4 @@ def _before_create(target: MetaData, *_: Any, **__: Any) -> None:
     """Association tables are known once relationships are: before the guards are made."""
     if METADATA_KEY in target.info:
         configure_mappers()
+        _configured()

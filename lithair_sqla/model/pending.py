@@ -140,10 +140,7 @@ def buffer_of(session: Session, *, outermost: bool = False) -> Buffer:
     transaction = session.get_transaction() or session.begin()
     if not outermost:
         transaction = session.get_nested_transaction() or transaction
-    found = _buffers.get(transaction)
-    if found is None:
-        found = _buffers[transaction] = Buffer()
-    return found
+    return _buffers.setdefault(transaction, Buffer())
 
 
 def buffers_of(session: Session) -> list[Buffer]:

@@ -15,8 +15,9 @@ from sqlalchemy.sql.selectable import CTE
 
 from lithair_sqla.errors import OptionError, StreamNotFoundError
 from lithair_sqla.model.declarative import model_options, tables_of
-from lithair_sqla.model.fold import Folding, folding
+from lithair_sqla.model.fold import RECORD, Folding, folding
 from lithair_sqla.model.pinning import pinned
+from lithair_sqla.model.travel.translation import Translation
 from lithair_sqla.schema.guards import guard_of
 from lithair_sqla.types import StreamId
 
@@ -86,15 +87,16 @@ def rebuild_from_events(session: Session, class_: type[T], key: Any) -> T:
     values = identity_of(mapper, key)
     connection = session.connection(bind_arguments={"mapper": mapper})
     tables = {table: None for descendant in mapper.self_and_descendants for table in tables_of(descendant)}
-    shadows = [_shadow(folding(connection, table)) for table in tables if guard_of(table) is not None]
-    translated = {table.schema: None for table in tables if table.schema is not None}
+    guarded = [table for table in tables if guard_of(table) is not None]
+    translation = Translation.of(connection, {})
+    shadows = [_shadow(folding(connection, table), translation.shadow_name(table)) for table in guarded]
     entity = class_ if mapper.polymorphic_on is None else with_polymorphic(class_, "*")
     statement = select(entity).options(lazyload("*")).add_cte(*shadows)
     with Session(bind=connection, autoflush=False, expire_on_commit=False) as reader:
         result = reader.scalars(
             statement,
             {f"key_{index}": value for index, value in enumerate(values)},
-            execution_options={"schema_translate_map": translated} if translated else {},
+            execution_options=translation.execution_options(connection, guarded),
         )
         # Tables of concrete inheritance have keys of their own: a subclass's row may bear the same.
         candidates = sorted(result.unique(), key=lambda item: type(item) is not class_)
@@ -107,11 +109,11 @@ def rebuild_from_events(session: Session, class_: type[T], key: Any) -> T:
     return found
 
 
-def _shadow(fold: Folding) -> CTE:
-    """Write one stream's state, newest usable snapshot and tail, as a table of the row's table's name."""
+def _shadow(fold: Folding, name: str) -> CTE:
+    """Write one stream's state, newest usable snapshot and tail, as a table that stands for the row's table."""
     columns = fold.shape.columns
     body = fold.names.render(f"""\
-SELECT {fold.values(columns)}
+SELECT {", ".join(f"{value.decode('f.state', RECORD)} AS {value.quoted}" for value in columns)}
   FROM lithair.streams s
   LEFT JOIN LATERAL (
     SELECT n.version, n.position, n.state FROM lithair.snapshots n
@@ -127,7 +129,7 @@ SELECT {fold.values(columns)}
     typed = [column(value.name, types[value.name]) for value in columns]
     # text() takes a colon for a parameter: every one but the key's is escaped.
     statement = text(body.replace(":", r"\:") + _escape_casts(key_parameter(fold)))
-    return statement.bindparams(*key_binds(fold)).columns(*typed).cte(fold.table.name)
+    return statement.bindparams(*key_binds(fold)).columns(*typed).cte(name)
 
 
 def _escape_casts(expression: str) -> str:

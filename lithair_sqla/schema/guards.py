@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import Column, Table
+from sqlalchemy.types import NullType
 
 from lithair_sqla.codec.values import ColumnValue, column_value
 from lithair_sqla.errors import MappingError
@@ -147,6 +148,8 @@ def key_columns(table: Table, guard: Guard) -> list[Column[Any]]:
             "the table out"
         )
     for column in found:
+        if isinstance(column.type, NullType) and column.foreign_keys:
+            continue  # its type is its target's to give, which may not be there yet
         value = column_value(column, owner=guard.stream)
         if value is None or not value.fit_for_key:
             raise MappingError(
