@@ -292,8 +292,8 @@ BEGIN
     transaction := drawn;
     PERFORM set_config('lithair.transaction', drawn::text, true);
   END IF;
-  IF drawn % {{{{check_every}}}} = 0 THEN
-    PERFORM lithair.extend_log();
+  IF drawn % {{{{check_every}}}} = 0 OR (drawn % {{{{width}}}} < 8192 AND drawn >= {{{{width}}}}) THEN
+    PERFORM lithair.extend_log(p_from => drawn, p_through => drawn);
   END IF;
   origin := nullif(current_setting('lithair.origin', true), '')::jsonb;
   context := nullif(current_setting('lithair.context', true), '')::jsonb;
