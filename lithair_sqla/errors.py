@@ -4,7 +4,8 @@
 
     LithairError                         LTH000
      ├── OptionError                     LTH100   an option is unknown, contradictory or out of bounds
-     │    └── NotSupportedYet            LTH101   an option that is designed but not built
+     │    ├── NotSupportedYet            LTH101   an option that is designed but not built
+     │    └── ExpressionError            LTH102   a ``computed_from`` that is not of its small language
      ├── MappingError                    LTH110   a class that cannot be event-sourced as it stands
      │    └── ColumnTypeError            LTH111   a column whose values would not survive the log
      ├── UnsupportedDatabaseError        LTH200   not PostgreSQL, too old, or not through psycopg
@@ -12,7 +13,8 @@
      │    ├── SchemaMissingError         LTH211   … not there
      │    ├── SchemaVersionError         LTH212   … of another version
      │    ├── GuardError                 LTH213   a table's guard is missing, disabled or outdated
-     │    └── PartitionGapError          LTH214   no partition of the log holds the next position
+     │    ├── PartitionGapError          LTH214   no partition of the log holds the next position
+     │    └── ShapeError                 LTH215   a class's columns and its version do not say the same
      ├── StoreError                      LTH300   an append or a read could not be done
      │    ├── ConcurrencyError           LTH301   a stream is not at the expected version
      │    ├── DuplicateCommand           LTH302   an idempotency key was used before
@@ -23,6 +25,7 @@
      ├── WriteRefusedError               LTH400   the guard refused a statement
      ├── CommandError                    LTH410   an ``@emits`` method, ``record`` or ``expect`` used wrongly
      ├── ReplayError                     LTH500   events that cannot be folded back into rows
+     │    └── UpcastError                LTH501   an event whose shape cannot be brought to today's
      ├── MomentError                     LTH510   a moment that names no state
      ├── PastSessionError                LTH520   something a session on the past cannot do
      ├── EmbeddedPostgresError           LTH600   no PostgreSQL could be found or started
@@ -51,6 +54,7 @@ __all__ = [
     "DuplicateCommand",
     "EmbeddedPostgresError",
     "EncryptionError",
+    "ExpressionError",
     "GuardError",
     "InvalidEventError",
     "LithairError",
@@ -67,10 +71,12 @@ __all__ = [
     "SchemaVersionError",
     "SealedQueryError",
     "SealedValueError",
+    "ShapeError",
     "StoreError",
     "StreamNotFoundError",
     "UnknownKeyError",
     "UnsupportedDatabaseError",
+    "UpcastError",
     "WriteRefusedError",
 ]
 
@@ -108,6 +114,12 @@ class NotSupportedYet(OptionError):  # noqa: N818 - reads as the sentence it is
     """An option that belongs to the design but is not built: it is refused, never ignored."""
 
     code = "LTH101"
+
+
+class ExpressionError(OptionError):
+    """A ``computed_from`` that is not of its small language, or does not fit its column."""
+
+    code = "LTH102"
 
 
 class MappingError(LithairError, TypeError):
@@ -166,6 +178,12 @@ class PartitionGapError(SchemaError):
     """The next position lies in no partition of the log: nothing can be written until one is made."""
 
     code = "LTH214"
+
+
+class ShapeError(SchemaError):
+    """The columns of an event-sourced class have changed in a way that its version does not say, or the reverse."""
+
+    code = "LTH215"
 
 
 class StoreError(LithairError):
@@ -246,6 +264,12 @@ class ReplayError(LithairError):
     """Events that cannot be folded back into a row of today's table."""
 
     code = "LTH500"
+
+
+class UpcastError(ReplayError):
+    """An event of a shape that cannot be brought to today's: an upcaster is missing, or the code is older than it."""
+
+    code = "LTH501"
 
 
 class MomentError(LithairError, ValueError):

@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, Session, Sess
 from lithair_sqla.errors import CommandError
 from lithair_sqla.model.declarative import EventSourced, is_event_sourced
 from lithair_sqla.model.hooks import is_autocommit, prepare
-from lithair_sqla.model.keys import guarded_tables, has_key, key_values, stream_key
+from lithair_sqla.model.keys import guarded_tables, has_key, stream_key
 from lithair_sqla.model.pending import (
     Buffer,
     Expectation,
@@ -31,7 +31,7 @@ from lithair_sqla.schema.create import names_in
 from lithair_sqla.schema.names import Names
 from lithair_sqla.schema.tables import LibraryTables
 
-__all__ = ["listen", "send_if_committing", "watch_reloads"]
+__all__ = ["listen_again", "send_if_committing", "watch_reloads"]
 
 _REACH_A_FLUSH: Final = 16
 """How many events a flush may write for one row: more than one come of a user's triggers."""
@@ -124,8 +124,17 @@ _LISTENERS: Final = (
 )
 
 
-def listen() -> None:
-    """Make sessions ours; again where an application has removed all listeners, as some test suites do."""
+def listen_again(session: Session) -> None:
+    """Make sessions ours once more where an application has removed all listeners, as some test suites do.
+
+    Args:
+        session: looked at no more once it has something to send.
+    """
+    if not buffers_of(session):
+        _listen()
+
+
+def _listen() -> None:
     for name, listener in _LISTENERS:
         if not event.contains(Session, name, listener):
             event.listen(Session, name, listener)
@@ -137,7 +146,7 @@ def watch_reloads(class_: type) -> None:
     event.listen(class_, "refresh", _refreshed, propagate=True, raw=True)
 
 
-listen()
+_listen()
 watch_reloads(EventSourced)
 
 
@@ -259,8 +268,7 @@ class _Request:
     def _streams(self, state: InstanceState[Any]) -> list[tuple[str, str]]:
         """Return (name, key) of an object's streams, base table first."""
         return [
-            (guard.stream, stream_key(self.connection, table, guard, key_values(state, table, guard)))
-            for table, guard in guarded_tables(state)
+            (guard.stream, stream_key(self.connection, state, table, guard)) for table, guard in guarded_tables(state)
         ]
 
     def _refuse_autocommit(self, what: str) -> None:

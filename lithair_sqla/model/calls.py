@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstanceState, Session
 from sqlalchemy.util.concurrency import greenlet_spawn, in_greenlet
 
 from lithair_sqla.errors import CommandError
-from lithair_sqla.model.after_flush import send_if_committing
+from lithair_sqla.model.after_flush import listen_again, send_if_committing
 from lithair_sqla.model.declarative import is_event_sourced
 from lithair_sqla.model.payloads import Payload
 from lithair_sqla.model.pending import (
@@ -58,6 +58,7 @@ class Run:
         self._state: InstanceState[Any] = state
         self.session: Session | None = state.session
         if self.session is not None:
+            listen_again(self.session)
             wake(self.session)
         self._token: Token[tuple[Queued, ...]] | None = None
         self._buffer: Buffer | None = None

@@ -15,10 +15,10 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import InstanceState, Session, object_session
 
 from lithair_sqla.errors import CommandError
-from lithair_sqla.model.after_flush import listen, send_if_committing
+from lithair_sqla.model.after_flush import listen_again, send_if_committing
 from lithair_sqla.model.calls import Run
 from lithair_sqla.model.declarative import is_event_sourced
-from lithair_sqla.model.payloads import Payload, bound_arguments, check_type
+from lithair_sqla.model.payloads import Arguments, Payload, check_type
 from lithair_sqla.model.pending import Expectation, Queued, buffer_of, mark_for
 
 __all__ = ["emits", "expect", "record"]
@@ -46,13 +46,13 @@ def emits(type: str) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Conc
 
     def decorate(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
         _check_method(method, type)
-        signature = python_inspect.signature(method)
+        arguments = Arguments(method)
 
         if python_inspect.iscoroutinefunction(method):
 
             @wraps(method)
             async def call_async(self: S, /, *args: P.args, **keywords: P.kwargs) -> Any:
-                run = _run(signature, method, type, (self, *args), keywords)
+                run = Run(self, type, Payload(type, arguments.bind((self, *args), keywords)))
                 await run.before_async()
                 with run:
                     result = await cast("Any", method)(self, *args, **keywords)
@@ -63,7 +63,7 @@ def emits(type: str) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Conc
 
         @wraps(method)
         def call(self: S, /, *args: P.args, **keywords: P.kwargs) -> R:
-            run = _run(signature, method, type, (self, *args), keywords)
+            run = Run(self, type, Payload(type, arguments.bind((self, *args), keywords)))
             run.before()
             with run:
                 result = method(self, *args, **keywords)
@@ -119,11 +119,6 @@ def expect(session: Session, item: object, *, version: int) -> None:
     send_if_committing(session)
 
 
-def _run(signature: python_inspect.Signature, method: Any, type_: str, args: Any, keywords: Any) -> Run:
-    listen()
-    return Run(args[0], type_, Payload(type_, bound_arguments(signature, method, args, keywords)))
-
-
 def _check_method(method: Any, type_: str) -> None:
     wrong = None
     if isinstance(method, property):
@@ -139,11 +134,11 @@ def _check_method(method: Any, type_: str) -> None:
 
 
 def _in_session(item: object, what: str) -> tuple[Session, InstanceState[Any]]:
-    listen()
     state = inspect(item, raiseerr=False)
     if not isinstance(state, InstanceState) or not is_event_sourced(state.class_):
         raise CommandError(f"{what}: {item!r} is not an object of an event-sourced class")
     session = object_session(item)
     if session is None:
         raise CommandError(f"{what}: {item!r} is in no session: add it to one first")
+    listen_again(session)
     return session, state

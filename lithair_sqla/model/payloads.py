@@ -19,7 +19,7 @@ from lithair_sqla.errors import CommandError
 from lithair_sqla.model.keys import has_key
 from lithair_sqla.store.payload import UnfitError, encode_object
 
-__all__ = ["Payload", "bound_arguments", "check_type"]
+__all__ = ["Arguments", "Payload", "check_type"]
 
 _MAX_TYPE: Final = 200
 _PLAIN: Final = frozenset({str, int, bool, float, type(None)})
@@ -94,26 +94,58 @@ def _resolved(value: Any) -> Any:
             return value
 
 
-def bound_arguments(signature: python_inspect.Signature, method: Any, args: Any, keywords: Any) -> dict[str, Any]:
-    """Return a call's arguments by name, defaults and all, without ``self``.
+class Arguments:
+    """Binds a call's arguments by name, as ``inspect.Signature`` does, ten times faster where there is nothing special.
 
-    Raises:
-        TypeError: they do not fit, in Python's own words.
+    Args:
+        method: whose they are.
     """
-    try:
-        bound = signature.bind(*args, **keywords)
-    except TypeError:
-        method(*args, **keywords)  # says what is wrong, and with which method
-        raise
-    bound.apply_defaults()
-    _, *rest = bound.arguments.items()
-    arguments = dict(rest)
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is parameter.VAR_POSITIONAL and not arguments[name]:
-            del arguments[name]
-        elif parameter.kind is parameter.VAR_KEYWORD and not arguments.keys() & arguments[name]:
-            arguments.update(arguments.pop(name))
-    return arguments
+
+    __slots__ = ("_defaults", "_is_simple", "_method", "_names", "_signature")
+
+    def __init__(self, method: Any) -> None:
+        self._method = method
+        self._signature = python_inspect.signature(method)
+        _, *parameters = self._signature.parameters.values()
+        self._names = [parameter.name for parameter in parameters]
+        self._defaults = {
+            parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty
+        }
+        self._is_simple = all(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
+
+    def bind(self, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a call's arguments by name, defaults and all, without ``self``.
+
+        Args:
+            args: ``self`` and the positional ones.
+            keywords: the others.
+
+        Raises:
+            TypeError: they do not fit, in Python's own words.
+        """
+        if self._is_simple and len(args) <= len(self._names) + 1:
+            given = dict(zip(self._names, args[1:], strict=False))
+            if given.keys().isdisjoint(keywords):
+                found = {**self._defaults, **given, **keywords}
+                if found.keys() == set(self._names):
+                    return found
+        return self._bind_any(args, keywords)
+
+    def _bind_any(self, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            bound = self._signature.bind(*args, **keywords)
+        except TypeError:
+            self._method(*args, **keywords)  # says what is wrong, and with which method
+            raise
+        bound.apply_defaults()
+        _, *rest = bound.arguments.items()
+        arguments = dict(rest)
+        for name, parameter in self._signature.parameters.items():
+            if parameter.kind is parameter.VAR_POSITIONAL and not arguments[name]:
+                del arguments[name]
+            elif parameter.kind is parameter.VAR_KEYWORD and not arguments.keys() & arguments[name]:
+                arguments.update(arguments.pop(name))
+        return arguments
 
 
 def check_type(type_: object) -> None:

@@ -140,7 +140,10 @@ def buffer_of(session: Session, *, outermost: bool = False) -> Buffer:
     transaction = session.get_transaction() or session.begin()
     if not outermost:
         transaction = session.get_nested_transaction() or transaction
-    return _buffers.setdefault(transaction, Buffer())
+    found = _buffers.get(transaction)
+    if found is None:
+        found = _buffers[transaction] = Buffer()
+    return found
 
 
 def buffers_of(session: Session) -> list[Buffer]:

@@ -23,6 +23,7 @@ from lithair_sqla.errors import (
     LithairError,
     OrderedReadError,
     PartitionGapError,
+    SchemaError,
     SchemaMissingError,
     StreamNotFoundError,
     WriteRefusedError,
@@ -135,6 +136,10 @@ def _refused(original: Any) -> LithairError:
     return WriteRefusedError(f"{_message(original)}. {hint}" if hint else _message(original))
 
 
+def _unfit_schema(original: Any) -> LithairError:
+    return SchemaError(f"{_message(original)}. {original.diag.message_hint}")
+
+
 def _not_found(original: Any) -> LithairError:
     return StreamNotFoundError(_message(original))
 
@@ -147,6 +152,7 @@ def _not_ordered(original: Any) -> LithairError:
 
 
 _OURS: Final[dict[str, Callable[[Any], LithairError]]] = {
+    "LT210": _unfit_schema,
     "LT301": _conflict,
     "LT302": _duplicate,
     "LT303": _not_found,

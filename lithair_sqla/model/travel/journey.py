@@ -15,6 +15,7 @@ from lithair_sqla.errors import PastSessionError
 from lithair_sqla.model.fold import Folding
 from lithair_sqla.model.travel.known import Known
 from lithair_sqla.model.travel.moment import Moments
+from lithair_sqla.model.travel.narrowing import Narrowing
 from lithair_sqla.model.travel.reading import Reading, read
 from lithair_sqla.model.travel.roads import Surveys, choose
 from lithair_sqla.model.travel.shadows import Road, Way, changed_streams, key_parameters, moment_parameters, shadow
@@ -84,10 +85,13 @@ class Journeys:
         parameters = state.parameters if isinstance(state.parameters, dict) else {}
         reading, values = read(statement, connection.dialect, parameters)
         past = self._past(reading)
-        translation = Translation.of(connection, state.execution_options)
+        # What another listener has changed stands in the local options alone.
+        translation = Translation.of(connection, state.execution_options.union(state.local_execution_options))
+        names = {table: name for table, name in translation.shadow_names(reading.tables).items() if table in past}
         luggage = _Luggage()
-        for table in past:
-            self._pack(luggage, connection, self._folding(connection, table, translation), translation, reading, values)
+        for table, name in names.items():
+            fold = self._folding(connection, table, translation)
+            self._pack(luggage, connection, fold, name, reading.narrowings.get(table), values)
         if self._explains:
             luggage.roads += [
                 Road(table=table.fullname, way=Way.LIVE, reason="named in live")
@@ -104,7 +108,7 @@ class Journeys:
             outer.element = travelled
             travelled = outer
         return state.invoke_statement(
-            statement=travelled, execution_options=translation.execution_options(connection, past)
+            statement=travelled, execution_options=translation.execution_options(connection, names)
         )
 
     def _past(self, reading: Reading) -> list[Table]:
@@ -125,13 +129,12 @@ class Journeys:
         luggage: _Luggage,
         connection: Connection,
         fold: Folding,
-        translation: Translation,
-        reading: Reading,
+        name: str,
+        narrowing: Narrowing | None,
         values: Mapping[str, Any],
     ) -> None:
         moment = self.moments.of(connection, fold.names.config)
-        road, keys = choose(connection, self._surveys, fold, moment, reading.narrowings.get(fold.table), values)
-        name = translation.shadow_name(fold.table)
+        road, keys = choose(connection, self._surveys, fold, moment, narrowing, values)
         luggage.roads.append(road)
         luggage.parameters |= moment_parameters(fold, moment)
         if keys is not None:

@@ -150,6 +150,11 @@ class Moments:
         self.asked = _check(asked)
         self._found: dict[tuple[Engine, StorageConfig], Moment] = {}
 
+    @property
+    def only(self) -> Moment | None:
+        """The moment, where it has been looked up in one store and no other."""
+        return next(iter(self._found.values())) if len(self._found) == 1 else None
+
     def of(self, connection: Connection, config: StorageConfig) -> Moment:
         """Return the moment in a store, looked up at the first call.
 

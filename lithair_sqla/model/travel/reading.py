@@ -24,7 +24,9 @@ from lithair_sqla.model.travel.narrowing import Narrowing, Scope, narrowings
 __all__ = ["Reading", "Values", "read"]
 
 _STATEMENTS_KEPT: Final = 500
-_READS_TABLES: Final = re.compile(r"\b(select|from|join|table)\b", re.IGNORECASE)
+_NOT_PLAIN: Final = re.compile(
+    r"\b(select|from|join|table|into|for\s+(no\s+key\s+update|update|key\s+share|share))\b", re.IGNORECASE
+)
 
 Values = Mapping[str, Any]
 """The values of a compiled statement's parameters, by name."""
@@ -72,6 +74,8 @@ class _Notes:
     def _compose_select_body(
         self, text: Any, select: Any, compile_state: Any, inner_columns: Any, froms: Any, *args: Any
     ) -> Any:
+        for *_, hint in (*select._statement_hints, *select._hints.items()):  # noqa: SLF001 - no public way
+            self._object_to_text(hint)
         if isinstance(select, Select):
             self.scopes.append(Scope(tuple(froms), select.whereclause))
         return super()._compose_select_body(text, select, compile_state, inner_columns, froms, *args)  # type: ignore[misc]
@@ -81,6 +85,8 @@ class _Notes:
         return super().for_update_clause(select, **keywords)  # type: ignore[misc]
 
     def visit_textclause(self, textclause: Any, *args: Any, **keywords: Any) -> Any:
+        if keywords.get("asfrom"):
+            self.objections.append(f"a text says too little of what it reads ({textclause.text[:60]!r}): use the class")
         self._object_to_text(textclause.text)
         return super().visit_textclause(textclause, *args, **keywords)  # type: ignore[misc]
 
@@ -94,7 +100,7 @@ class _Notes:
         return super().visit_column(column, *args, **keywords)  # type: ignore[misc]
 
     def _object_to_text(self, text: str) -> None:
-        if _READS_TABLES.search(text):
+        if _NOT_PLAIN.search(text):
             self.objections.append(f"what a text reads cannot be told ({text[:60]!r}): write it as select()")
 
     def visit_insert(self, *args: Any, **keywords: Any) -> Any:

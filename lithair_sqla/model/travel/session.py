@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn, Self
 
-from sqlalchemy import Connection, FunctionElement, Table, event, inspect
+from sqlalchemy import Connection, FunctionElement, Table, event, inspect, text
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import FromStatement, Mapper, ORMExecuteState, Query, Session
 from sqlalchemy.sql.dml import UpdateBase
@@ -21,6 +21,7 @@ from lithair_sqla.model.travel.journey import Explanation, Journeys
 from lithair_sqla.model.travel.moment import Moment, MomentLike, Moments
 from lithair_sqla.options import StorageConfig
 from lithair_sqla.schema.tables import LibraryTables
+from lithair_sqla.store.execution import Channel
 
 __all__ = ["PastSession"]
 
@@ -89,9 +90,12 @@ class PastSession(Session):
         Raises:
             MomentError: the session has several stores, each with its own positions, or it lies in the future.
         """
+        found = self._journeys.moments.only
+        if found is not None:
+            return found
         store = self._store()
         if store is None:
-            raise MomentError("this session's classes lie in several stores: each has positions of its own")
+            raise MomentError("the session's classes lie in several stores, each with positions of its own, or in none")
         return self._journeys.moments.of(*store)
 
     @property
@@ -126,10 +130,11 @@ class PastSession(Session):
             except UnboundExecutionError:
                 continue
             found.setdefault((bind, LibraryTables.of(mapper.local_table.metadata).config), mapper)
-        if len(found) != 1:
-            return None
-        ((_, config), mapper) = found.popitem()
-        return self.get_bind(mapper=mapper), config
+        stores = [(self.get_bind(mapper=mapper), config) for (_, config), mapper in found.items()]
+        if len(stores) > 1:
+            # A program may map classes of stores that are not in this database.
+            stores = [store for store in stores if _is_there(*store)]
+        return stores[0] if len(stores) == 1 else None
 
     # --------------------------------------------------------------------------------------------- reading
 
@@ -202,6 +207,11 @@ def _for_reading(statement: Any) -> Any:
             "write with the live session"
         )
     return statement.select() if isinstance(statement, FunctionElement) else statement
+
+
+def _is_there(connection: Connection, config: StorageConfig) -> bool:
+    events = Channel(connection, config).names.object("events")
+    return connection.execute(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": events}).scalar_one() is True
 
 
 def _refuse_object(_: Session, instance: Any) -> NoReturn:

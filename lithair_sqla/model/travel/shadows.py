@@ -144,7 +144,9 @@ def _expression(fold: Folding, body: str, name: str, columns: list[ColumnClause[
     # text() takes a colon for a parameter: every one but ours is escaped.
     marked = text(_PARAMETER.sub(named, body.replace(":", r"\:"))).bindparams(*binds.values()).columns(*columns)
     statement = marked.execution_options(**{_SHADOW: True})
-    return statement.cte(name).prefix_with("NOT MATERIALIZED" if inlined else "MATERIALIZED", dialect="postgresql")
+    # RECURSIVE, though none of them is: so that an expression of the user's own sees them, wherever it stands.
+    made = statement.cte(name, recursive=True)
+    return made.prefix_with("NOT MATERIALIZED" if inlined else "MATERIALIZED", dialect="postgresql")
 
 
 def is_shadow(expression: Any) -> bool:

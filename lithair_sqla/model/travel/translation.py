@@ -8,6 +8,7 @@ a table with a shadow together with the schema, of another (one named in ``live`
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,7 +35,8 @@ class Translation:
     def of(cls, connection: Connection, options: Mapping[str, Any]) -> Translation:
         """Read the map that is in force for a statement: its own, else the connection's."""
         found = options.get("schema_translate_map") or connection.get_execution_options().get("schema_translate_map")
-        return cls({key: value for key, value in (found or {}).items() if key != "_none"})
+        # The loads that follow a statement inherit its options, and so a map with our marks in it.
+        return cls({key: value and value.removeprefix(_MARK) for key, value in (found or {}).items() if key != "_none"})
 
     def schema(self, table: Table) -> str | None:
         """Return the schema that a statement would name for a table; ``None`` where it names none."""
@@ -49,15 +51,22 @@ class Translation:
     def _is_named_with_schema(self, table: Table) -> bool:
         return table.schema is not None or None in self.map
 
-    def shadow_name(self, table: Table) -> str:
-        """Return the name of a table's shadow."""
-        if not self._is_named_with_schema(table):
-            return table.name
-        return f"{self.schema(table) or ''}.{table.name}"
+    def shadow_names(self, tables: Collection[Table]) -> dict[Table, str]:
+        """Name the shadows of a statement's tables: as the tables, save where two of them have the same name."""
+        count = Counter(table.name for table in tables)
+        return {
+            table: table.name if count[table.name] == 1 else f"{self.schema(table) or ''}.{table.name}"
+            for table in tables
+        }
 
-    def execution_options(self, connection: Connection, shadowed: Collection[Table]) -> dict[str, Any]:
-        """Return the options under which a statement finds the shadows of these tables."""
-        marked = [table for table in shadowed if self._is_named_with_schema(table)]
+    def execution_options(self, connection: Connection, shadows: Mapping[Table, str]) -> dict[str, Any]:
+        """Return the options under which a statement finds the shadows of some tables.
+
+        Args:
+            connection: that the statement is to go by.
+            shadows: their names.
+        """
+        marked = {table: name for table, name in shadows.items() if table.schema is not None or None in self.map}
         if not marked:
             return {}
         if not event.contains(connection, "before_cursor_execute", _take_marks_out):
@@ -67,7 +76,7 @@ class Translation:
                 **self.map,
                 **{table.schema: f"{_MARK}{self.schema(table) or ''}" for table in marked},
             },
-            _OPTION: frozenset(self.shadow_name(table) for table in marked),
+            _OPTION: {(self.schema(table) or "", table.name): name for table, name in marked.items()},
         }
 
 
@@ -81,8 +90,13 @@ def _take_marks_out(
     def unmarked(found: re.Match[str]) -> str:
         schema, name = found[1], found[2]
         bare = name[1:-1] if name.startswith('"') else name
-        if f"{schema}.{bare}".replace('""', '"').replace("%%", "%") in shadows:
-            return f'"{schema}.{bare}"'
-        return f'"{schema}".{name}' if schema else name
+        shadow = shadows.get((_unescaped(schema), _unescaped(bare)))
+        if shadow is None:
+            return f'"{schema}".{name}' if schema else name
+        return name if shadow == _unescaped(bare) else f'"{schema}.{bare}"'
 
     return _MARKED.sub(unmarked, statement), parameters
+
+
+def _unescaped(name: str) -> str:
+    return name.replace('""', '"').replace("%%", "%")

@@ -8,9 +8,16 @@ DECLARE
   leaf text := '{{leaf}}' || lpad(p_number::text, 6, '0');
   low bigint := p_number * {{width}};
   high bigint := (p_number + 1) * {{width}};
+  bound text;
 BEGIN
-  IF to_regclass(format('%I.%I', '{{parts}}', leaf)) IS NOT NULL THEN
+  SELECT pg_get_expr(c.relpartbound, c.oid) INTO bound FROM pg_class c
+   WHERE c.oid = to_regclass(format('%I.%I', '{{parts}}', leaf)) AND c.relispartition;
+  IF bound = format('FOR VALUES FROM (%L) TO (%L)', low, high) THEN
     RETURN false;
+  ELSIF bound IS NOT NULL THEN
+    RAISE EXCEPTION 'the partitions of % were made with another width than {{width}}: partition % holds %',
+        'lithair.events'::regclass, leaf, lower(bound)
+      USING ERRCODE = 'LT210', HINT = 'Set StorageConfig(partition_width=…) to the width that the log was begun with.';
   END IF;
   EXECUTE format(
     'CREATE TABLE %1$I.%2$I (LIKE %8$s INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMPRESSION,

@@ -1,8 +1,13 @@
--- Append events that change no row to streams that are there, in the order given; the caller has locked their rows.
+-- Append events that change no row to streams that are there, in the order given; the caller has locked their rows, and
+-- may have held its own plans to something that would not do here.
 --
 --   p_notes  [{"n": name, "k": key, "t": type, "p": payload, "v": schema version, "i": event id, "c": causation id}]
 CREATE OR REPLACE FUNCTION lithair.append_notes(p_tenant int, p_node int, p_notes jsonb) RETURNS void
 LANGUAGE plpgsql
+SET join_collapse_limit = 8
+SET enable_seqscan = on
+SET enable_hashjoin = on
+SET enable_mergejoin = on
 AS $$
 DECLARE
   context jsonb := nullif(current_setting('lithair.context', true), '')::jsonb;

@@ -11,9 +11,8 @@ BEGIN
   IF coalesce(current_setting('lithair.transaction', true), '') = '' THEN
     PERFORM set_config('lithair.transaction', drawn::text, true);
   END IF;
-  IF drawn % {{check_every}} = 0 OR (drawn % {{width}} < 8192 AND drawn >= {{width}}
-      AND to_regclass(format('%I.%I', '{{parts}}', '{{leaf}}' || lpad((drawn / {{width}})::text, 6, '0'))) IS NULL) THEN
-    PERFORM lithair.extend_log(p_through => drawn);
+  IF drawn % {{check_every}} = 0 OR (drawn % {{width}} < 8192 AND drawn >= {{width}}) THEN
+    PERFORM lithair.extend_log(p_from => drawn, p_through => drawn);
   END IF;
   RETURN drawn;
 END $$

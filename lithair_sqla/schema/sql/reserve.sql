@@ -89,8 +89,9 @@ BEGIN
     ELSE
       positions := first_position || positions;
     END IF;
-    IF first_position / {{check_every}} < last / {{check_every}} THEN
-      PERFORM lithair.extend_log(p_through => last);
+    IF first_position / {{check_every}} < last / {{check_every}} OR first_position / {{width}} < last / {{width}}
+        OR (last % {{width}} < 8192 AND last >= {{width}}) THEN
+      PERFORM lithair.extend_log(p_from => first_position, p_through => last);
     END IF;
   END IF;
   recorded_at := clock_timestamp();

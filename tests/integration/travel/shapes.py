@@ -307,7 +307,9 @@ def common_table_expressions(session: Session, shop: SimpleNamespace) -> Any:
         ),
         sorted_plain(session.execute(select(outer))),
         sorted_plain(session.scalars(select(P).join(sold, sold.c.product_id == P.id).options(joinedload(P.category)).limit(9).order_by(P.id))),
-        sorted_plain(session.execute(select(C.id).add_cte(sold).where(C.id < 9))),
+        sorted_plain(session.execute(select(sold.c.n).add_cte(sold))),
+        sorted_plain(session.execute(select(C.id).add_cte(sold).where(C.id.in_(select(sold.c.product_id))))),
+        sorted_plain(session.execute(union_all(select(sold.c.n), select(P.id)).add_cte(sold))),
     ]  # fmt: skip
 
 
