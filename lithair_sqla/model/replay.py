@@ -89,14 +89,15 @@ def rebuild_from_events(session: Session, class_: type[T], key: Any) -> T:
     tables = {table: None for descendant in mapper.self_and_descendants for table in tables_of(descendant)}
     guarded = [table for table in tables if guard_of(table) is not None]
     translation = Translation.of(connection, {})
-    shadows = [_shadow(folding(connection, table), translation.shadow_name(table)) for table in guarded]
+    names = translation.shadow_names(guarded)
+    shadows = [_shadow(folding(connection, table), name) for table, name in names.items()]
     entity = class_ if mapper.polymorphic_on is None else with_polymorphic(class_, "*")
     statement = select(entity).options(lazyload("*")).add_cte(*shadows)
     with Session(bind=connection, autoflush=False, expire_on_commit=False) as reader:
         result = reader.scalars(
             statement,
             {f"key_{index}": value for index, value in enumerate(values)},
-            execution_options=translation.execution_options(connection, guarded),
+            execution_options=translation.execution_options(connection, names),
         )
         # Tables of concrete inheritance have keys of their own: a subclass's row may bear the same.
         candidates = sorted(result.unique(), key=lambda item: type(item) is not class_)

@@ -90,6 +90,8 @@ def choose(
         The road, and for ``key`` and ``keys`` the keys of the rows.
     """
     name = fold.table.fullname
+    if not _has_firm_keys(fold):
+        return Road(table=name, way=Way.FOLD, reason="how its keys are written depends on settings"), None
     if narrowing is not None and _is_narrow(fold):
         keys = narrowing.keys([key.name for key in fold.shape.keys], values)
         if keys is not None:
@@ -102,6 +104,11 @@ def choose(
     rows = surveys.rows(connection, fold)
     reason = f"{since:,} positions since, about {rows:,} rows"
     return Road(table=name, way=Way.FOLD if since > max(rows, 1) * _EVENTS_A_ROW else Way.HYBRID, reason=reason), None
+
+
+def _has_firm_keys(fold: Folding) -> bool:
+    """Tell whether a key is written as the guard wrote it, whatever the session's settings."""
+    return all(not key.settings or key.family in {"timestamp", "timestamptz"} for key in fold.shape.keys)
 
 
 def _is_narrow(fold: Folding) -> bool:
