@@ -16,17 +16,24 @@ from lithair_sqla.model.rebuild import rebuild as rebuild_table
 from lithair_sqla.ops.catalog import list_partitions, list_shapes, list_streams
 from lithair_sqla.ops.health import health_check
 from lithair_sqla.ops.inspect import find_streams, inspect_stream
+from lithair_sqla.ops.snapshots import take_snapshots
 from lithair_sqla.store import EventStore
 from lithair_sqla.types import StreamId
 
 __all__ = ["cli"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "LITHAIR"})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--dsn", envvar="LITHAIR_DSN", help="Database URL (or LITHAIR_DSN).")
 @click.option("--app", envvar="LITHAIR_APP", help="Your models, as module:Base (or LITHAIR_APP).")
-@click.option("--schema", help="Schema of the library's tables.")
-@click.option("--prefix", default="lithair_", show_default=True, help="Prefix of their names.")
+@click.option("--schema", envvar="LITHAIR_SCHEMA", help="Schema of the library's tables (or LITHAIR_SCHEMA).")
+@click.option(
+    "--prefix",
+    envvar="LITHAIR_PREFIX",
+    default="lithair_",
+    show_default=True,
+    help="Prefix of their names (or LITHAIR_PREFIX).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer with JSON.")
 @click.option("--no-color", is_flag=True, help="No colours.")
 @click.version_option(package_name="lithair-sqla", prog_name="lithair-storage")
@@ -43,11 +50,12 @@ def cli(
 ) -> None:
     """Look into an event store and look after it.
 
-    Exit codes: 0 all is well, 1 something is wrong with the data, 2 wrong usage, 3 the database cannot be reached,
-    4 not found, 5 any other error.
+    Exit codes: 0 all is well, 1 something is wrong with the data, 2 wrong usage, 3 no store can be reached,
+    4 no such stream, 5 any other error, 130 stopped by Ctrl-C.
     """
     console = Console(no_color=no_color, highlight=False)
     context.obj = Settings(dsn=dsn, app=app, schema=schema, prefix=prefix, as_json=as_json, console=console)
+    context.call_on_close(context.obj.close)
 
 
 _TABLES = click.option("--table", "tables", multiple=True, help="Only this table (may come several times).")
@@ -59,8 +67,10 @@ _TABLES = click.option("--table", "tables", multiple=True, help="Only this table
 @click.option("--show-events", is_flag=True, help="List the events.")
 @click.option("--show-snapshots", is_flag=True, help="List the snapshots.")
 @click.option("--verify-integrity", is_flag=True, help="Check versions, order and snapshots.")
-@click.option("--after-version", default=0, show_default=True, help="List events after this version.")
-@click.option("--limit", default=50, show_default=True, help="List at most so many events.")
+@click.option(
+    "--after-version", type=click.IntRange(min=0), default=0, show_default=True, help="List events after this version."
+)
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="List at most so many events.")
 @command
 def inspect(
     settings: Settings,
@@ -75,7 +85,7 @@ def inspect(
 ) -> None:
     """Show what one aggregate holds."""
     with settings.engine().connect() as connection:
-        config = settings.config
+        config = settings.config(connection)
         found = find_streams(connection, aggregate_id, name=name, config=config)
         if not found:
             what = f"{name}({aggregate_id})" if name else f"with key {aggregate_id!r}"
@@ -108,7 +118,8 @@ def inspect(
 def health(settings: Settings, *, deep: bool) -> None:
     """Say how the store does and what to do about it."""
     metadata = settings.metadata() if settings.app and deep else None
-    report = health_check(settings.engine(), deep=deep, metadata=metadata, config=settings.config)
+    with settings.engine().connect() as connection:
+        report = health_check(connection, deep=deep, metadata=metadata, config=settings.config(connection))
     if settings.as_json:
         settings.answer(report.as_dict())
     else:
@@ -121,19 +132,22 @@ def health(settings: Settings, *, deep: bool) -> None:
 @click.argument("stream")
 @click.argument("key")
 @click.option("--reverse", is_flag=True, help="Newest first.")
-@click.option("--limit", default=50, show_default=True, help="At most so many events.")
+@click.option(
+    "--after-version", type=click.IntRange(min=0), default=0, show_default=True, help="Only events after this version."
+)
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many events.")
 @command
-def history(settings: Settings, stream: str, key: str, *, reverse: bool, limit: int) -> None:
+def history(settings: Settings, stream: str, key: str, *, reverse: bool, after_version: int, limit: int) -> None:
     """List the events of one stream: history Product 42."""
     with settings.engine().connect() as connection:
-        config = settings.config
+        config = settings.config(connection)
         store = EventStore(connection, config=config)
         wanted = StreamId(stream, key, config.tenant_id)
         info = store.stream(wanted)
         if info is None:
             known = [row.name for row in list_streams(connection, config=config)]
             raise StreamNotFoundError(f"no stream {wanted}{nearest(stream, known) if stream not in known else ''}")
-        events = store.read_stream(wanted, limit=limit, backwards=reverse)
+        events = store.read_stream(wanted, from_version=after_version + 1, limit=limit, backwards=reverse)
     if settings.as_json:
         settings.answer(events)
     else:
@@ -145,7 +159,7 @@ def history(settings: Settings, stream: str, key: str, *, reverse: bool, limit: 
 def streams(settings: Settings) -> None:
     """List the names of streams, with their number, events and newest event."""
     with settings.engine().connect() as connection:
-        found = list_streams(connection, config=settings.config)
+        found = list_streams(connection, config=settings.config(connection))
     if settings.as_json:
         settings.answer(found)
     else:
@@ -157,7 +171,7 @@ def streams(settings: Settings) -> None:
 def partitions(settings: Settings) -> None:
     """List the log's partitions, with their positions, times and sizes."""
     with settings.engine().connect() as connection:
-        found = list_partitions(connection, config=settings.config)
+        found = list_partitions(connection, config=settings.config(connection))
     if settings.as_json:
         settings.answer(found)
     else:
@@ -169,7 +183,7 @@ def partitions(settings: Settings) -> None:
 def schema(settings: Settings) -> None:
     """List the recorded shapes of events, and where tables have moved on."""
     with settings.engine().connect() as connection:
-        found = list_shapes(connection, config=settings.config)
+        found = list_shapes(connection, config=settings.config(connection))
     if settings.as_json:
         settings.answer(found)
     else:
@@ -203,7 +217,9 @@ def audit(settings: Settings, tables: tuple[str, ...]) -> None:
 def rebuild(settings: Settings, tables: tuple[str, ...], *, yes: bool) -> None:
     """Make tables equal to what their log says (needs --app and the owner's rights)."""
     chosen = settings.tables(tables)
-    if not yes and not settings.as_json:
+    if not yes and settings.as_json:
+        raise click.UsageError("with --json nobody is asked: say --yes")
+    if not yes:
         names = ", ".join(table.fullname for table in chosen)
         click.confirm(f"Rows of {names} that differ from the log will be changed or removed. Go on?", abort=True)
     _run(settings, chosen, rebuild_table, "rebuilding")
@@ -215,6 +231,23 @@ def rebuild(settings: Settings, tables: tuple[str, ...], *, yes: bool) -> None:
 def adopt(settings: Settings, tables: tuple[str, ...]) -> None:
     """Write a baseline for every row that has no stream yet (needs --app and the owner's rights)."""
     _run(settings, settings.tables(tables), adopt_tables, "adopting")
+
+
+@cli.command()
+@click.option("--stream", "name", required=True, help="The name of the streams.")
+@click.option("--behind", type=click.IntRange(min=1), help="Events after the newest snapshot from which on one is due.")
+@command
+def snapshot(settings: Settings, name: str, *, behind: int | None) -> None:
+    """Snapshot the long streams of a table (needs the owner's rights)."""
+    engine = settings.engine()
+    with engine.connect() as connection:
+        config = settings.config(connection)
+    with settings.progress(f"snapshots of {name}") as advance:
+        report = take_snapshots(engine, name, behind=behind, config=config, progress=advance)
+    if settings.as_json:
+        settings.answer(report)
+    else:
+        settings.console.print(f"{report.snapshots:,} snapshots of {show.safe(report.stream)}", markup=False)
 
 
 def _run(settings: Settings, tables: list[Any], work: Any, verb: str) -> None:

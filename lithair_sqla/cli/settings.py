@@ -15,22 +15,30 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy import Engine, MetaData, Table, create_engine
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
-from lithair_sqla.errors import LithairError, StreamNotFoundError
+from lithair_sqla.errors import (
+    LithairError,
+    OptionError,
+    SchemaMissingError,
+    StreamNotFoundError,
+    UnsupportedDatabaseError,
+)
+from lithair_sqla.ops.presence import found_config
 from lithair_sqla.options import StorageConfig
 from lithair_sqla.schema.create import library_of
 from lithair_sqla.schema.guards import guard_of
 from lithair_sqla.schema.tables import METADATA_KEY, LibraryTables
 
-__all__ = ["FAILED", "FOUND_PROBLEMS", "NOT_FOUND", "UNREACHABLE", "Settings", "command", "nearest"]
+__all__ = ["FAILED", "FOUND_PROBLEMS", "NOT_FOUND", "STOPPED", "UNREACHABLE", "Settings", "command", "nearest"]
 
 FOUND_PROBLEMS: Final = 1
 UNREACHABLE: Final = 3
 NOT_FOUND: Final = 4
 FAILED: Final = 5
+STOPPED: Final = 130
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,14 +65,13 @@ class Settings:
     console: Console = field(default_factory=Console)
     _engine: Engine | None = None
 
-    @property
-    def config(self) -> StorageConfig:
-        """Which store: the models' where they are named, else by the options."""
+    def config(self, connection: Connection) -> StorageConfig:
+        """Say which store: as the models have it where they are named, else as the database shows it."""
         if self.app is not None and self.schema is None and self.prefix == "lithair_":
             found = self.metadata().info.get(METADATA_KEY)
             if isinstance(found, LibraryTables):
                 return found.config
-        return StorageConfig(schema=self.schema, prefix=self.prefix)
+        return found_config(connection, StorageConfig(schema=self.schema, prefix=self.prefix))
 
     def engine(self) -> Engine:
         """Return the engine, made at the first call.
@@ -79,10 +86,16 @@ class Settings:
                 url = make_url(self.dsn)
             except ArgumentError as error:
                 raise click.UsageError("--dsn is no database URL: postgresql://user@host/name is wanted") from error
-            if url.get_backend_name() in {"postgresql", "postgres"}:
-                url = url.set(drivername="postgresql+psycopg")
+            if url.get_backend_name() not in {"postgresql", "postgres"}:
+                raise click.UsageError(f"--dsn names {url.get_backend_name()}: an event store stands in a PostgreSQL")
+            url = url.set(drivername="postgresql+psycopg")
             self._engine = create_engine(url, connect_args={"application_name": "lithair-storage"})
         return self._engine
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._engine is not None:
+            self._engine.dispose()
 
     def metadata(self) -> MetaData:
         """Return the models' metadata.
@@ -128,7 +141,7 @@ class Settings:
             MofNCompleteColumn(),
             TextColumn("{task.speed}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Console(stderr=True, no_color=self.console.no_color),
             disable=self.as_json or not sys.stderr.isatty(),
         )
         with bars:
@@ -158,6 +171,10 @@ def command(function: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
             return function(settings, *args, **keywords)
         except StreamNotFoundError as error:
             raise _exit(str(error), NOT_FOUND) from error
+        except OptionError as error:
+            raise click.UsageError(str(error)) from error
+        except (SchemaMissingError, UnsupportedDatabaseError) as error:
+            raise _exit(str(error), UNREACHABLE) from error
         except LithairError as error:
             raise _exit(str(error), FAILED) from error
         except OperationalError as error:
@@ -165,7 +182,7 @@ def command(function: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
         except DBAPIError as error:
             raise _exit(_first_line(error), FAILED) from error
         except KeyboardInterrupt:
-            raise _exit("stopped; what was done is kept, run it again to go on", FAILED) from None
+            raise _exit("stopped; what was done is kept, run it again to go on", STOPPED) from None
 
     return run
 

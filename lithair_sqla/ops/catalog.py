@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, text
 
+from lithair_sqla.ops.presence import LEAVES, RELATION_NAME, store_names
 from lithair_sqla.options import StorageConfig
-from lithair_sqla.schema.create import names_in
 
 __all__ = ["PartitionInfo", "ShapeInfo", "StreamSummary", "list_partitions", "list_shapes", "list_streams"]
 
@@ -36,7 +36,8 @@ class PartitionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A partition of the log.
 
     Attributes:
-        name: with its schema.
+        name: of its table.
+        schema: that it stands in.
         low: the first position it may hold.
         high: the first one it may not.
         events: by the database's statistics.
@@ -45,6 +46,7 @@ class PartitionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    schema: str
     low: int
     high: int
     events: int
@@ -75,9 +77,7 @@ class ShapeInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _rows(connection: Connection, config: StorageConfig, statement: str, **parameters: Any) -> list[Any]:
-    names = names_in(connection, config)
-    bound = {name: names.object(value) if name == "events" else value for name, value in parameters.items()}
-    return list(connection.execute(text(names.render(statement)), bound))
+    return list(connection.execute(text(store_names(connection, config).render(statement)), parameters))
 
 
 def list_streams(connection: Connection, *, config: StorageConfig | None = None) -> list[StreamSummary]:
@@ -98,30 +98,31 @@ def list_streams(connection: Connection, *, config: StorageConfig | None = None)
 def list_partitions(connection: Connection, *, config: StorageConfig | None = None) -> list[PartitionInfo]:
     """Return the log's partitions in the order of their positions."""
     config = config or StorageConfig()
-    rows = _rows(
-        connection,
-        config,
-        "SELECT format('%I.%I', n.nspname, c.relname), right(c.relname, 6)::bigint, "
-        "coalesce(s.n_live_tup, 0), pg_total_relation_size(c.oid) FROM pg_inherits i "
-        "JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid WHERE i.inhparent = to_regclass(:events) ORDER BY 2",
-        events="events",
+    names = store_names(connection, config)
+    leaves = connection.exec_driver_sql(
+        "SELECT l.schema, l.name, l.low, l.high, coalesce(s.n_live_tup, 0) AS events, "
+        f"pg_total_relation_size(l.oid) AS size FROM ({LEAVES}) l LEFT JOIN pg_stat_all_tables s ON s.relid = l.oid "
+        "ORDER BY l.low",
+        {"events": names.object("events")},
+    ).all()
+    first = text(
+        names.render(
+            "SELECT min(e.recorded_at) FROM (SELECT e.recorded_at FROM lithair.events e "
+            "WHERE e.position >= :low AND e.position < :high ORDER BY e.position LIMIT 1) e"
+        )
     )
-    found = []
-    for name, number, events, size in rows:
-        low, high = number * config.partition_width, (number + 1) * config.partition_width
-        [first] = _rows(
-            connection,
-            config,
-            "SELECT (SELECT e.recorded_at FROM lithair.events e WHERE e.position >= :low AND e.position < :high "
-            "ORDER BY e.position LIMIT 1)",
-            low=low,
-            high=high,
+    return [
+        PartitionInfo(
+            name=leaf.name,
+            schema=leaf.schema,
+            low=leaf.low,
+            high=leaf.high,
+            events=leaf.events,
+            size_bytes=leaf.size,
+            first_recorded_at=connection.execute(first, {"low": leaf.low, "high": leaf.high}).scalar_one(),
         )
-        found.append(
-            PartitionInfo(name=name, low=low, high=high, events=events, size_bytes=size, first_recorded_at=first[0])
-        )
-    return found
+        for leaf in leaves
+    ]
 
 
 def list_shapes(connection: Connection, *, config: StorageConfig | None = None) -> list[ShapeInfo]:
@@ -130,14 +131,15 @@ def list_shapes(connection: Connection, *, config: StorageConfig | None = None) 
         connection,
         config or StorageConfig(),
         "SELECT s.name, s.schema_version, s.relation, jsonb_array_length(s.columns), "
-        "ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = to_regclass(s.relation) AND a.attnum > 0 "
+        "ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum > 0 "
         "AND NOT a.attisdropped AND a.attgenerated <> 'v' AND NOT EXISTS ("
         "SELECT FROM jsonb_array_elements(s.columns) c WHERE c.value->>'name' = a.attname) ORDER BY a.attnum), "
         "ARRAY(SELECT c.value->>'name' FROM jsonb_array_elements(s.columns) c WHERE s.relation IS NOT NULL "
-        "AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(s.relation) AND NOT a.attisdropped "
+        "AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = t.oid AND NOT a.attisdropped "
         "AND a.attname = c.value->>'name')), "
         "s.schema_version = max(s.schema_version) OVER (PARTITION BY s.name) "
-        "FROM lithair.schemas s ORDER BY s.name, s.schema_version",
+        "FROM lithair.schemas s LEFT JOIN (SELECT c.oid, " + RELATION_NAME + " AS name FROM pg_class c "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace) t ON t.name = s.relation ORDER BY s.name, s.schema_version",
     )
     return [
         ShapeInfo(

@@ -6,15 +6,15 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, MetaData, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import InternalError, ProgrammingError
 
 from lithair_sqla.errors import OrderedReadError
 from lithair_sqla.model.audit import audit
 from lithair_sqla.model.places import Place, connected
 from lithair_sqla.ops.findings import FINDINGS, Looking
+from lithair_sqla.ops.presence import store_names
 from lithair_sqla.ops.records import MaintenanceRecommendation, PerformanceMetrics, StorageHealthReport
 from lithair_sqla.options import StorageConfig
-from lithair_sqla.schema.create import names_in
 from lithair_sqla.schema.names import Names
 from lithair_sqla.store import EventStore
 from lithair_sqla.types import NewEvent, StreamId
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["health_check"]
 
 _PROBES: Final = 5
+_MAY_NOT_WRITE: Final = frozenset({"42501", "25006"})  # no right to; a transaction or server that only reads
 _PROBE_STREAM: Final = StreamId("lithair.probe", "health")
 
 _SIZES: Final = """\
@@ -45,9 +46,9 @@ SELECT count(*) FROM (SELECT * FROM lithair.events WHERE position > (SELECT last
 _ALL: Final = """\
 SELECT count(*) FROM lithair.streams s FULL JOIN (
     SELECT e.stream_id, count(*) AS events, max(e.version) AS version, min(e.position) AS first,
-        bool_or(e.ordered) AS disorder
-      FROM (SELECT stream_id, version, position,
-                position <= lag(position) OVER (PARTITION BY stream_id ORDER BY version) AS ordered
+        bool_or(e.disorder) AS disorder
+      FROM (SELECT stream_id, version, position, transaction_id > position
+                OR position <= lag(position) OVER (PARTITION BY stream_id ORDER BY version) AS disorder
               FROM lithair.events) e
      GROUP BY e.stream_id) e ON e.stream_id = s.id
  WHERE s.id IS NULL OR e.stream_id IS NULL OR e.events <> e.version OR e.version <> s.version
@@ -74,8 +75,8 @@ def health_check(
 ) -> StorageHealthReport:
     """Say how a store does and what to do about it.
 
-    Nothing is written: the latency of writing is that of a probe append which is rolled back. SELECT on the library's
-    tables is enough; what a role may not do is left out, not guessed.
+    Nothing is written: the latency of writing is that of a few probe appends which are rolled back (they use up a
+    position each). SELECT on the library's tables is enough; what a role may not do is left out, not guessed.
 
     Args:
         where: an engine, or a connection or session in a transaction of its own.
@@ -90,7 +91,7 @@ def health_check(
     """
     with connected(where) as connection:
         config = config or _config_of(metadata)
-        names = names_in(connection, config)
+        names = store_names(connection, config)
         looking = Looking(connection, names, horizon_seconds, snapshot_bytes)
         recommendations = [found for finding in FINDINGS for found in finding(looking)]
         total, size = _totals(connection, names, deep=deep)
@@ -107,7 +108,7 @@ def health_check(
             corruption_detected=corruption or any(item.code == "sequence-behind" for item in recommendations),
             index_consistency=all(item.code != "index-missing" for item in recommendations),
             snapshot_validity=snapshots,
-            performance_metrics=_performance(connection, names, config),
+            performance_metrics=_performance(connection, names, config, broken=_broken(recommendations)),
             recommendations=tuple(sorted(recommendations, key=_urgency)),
             deep=deep,
         )
@@ -120,8 +121,9 @@ def _drift(report: Any) -> Iterator[MaintenanceRecommendation]:
         yield MaintenanceRecommendation(
             code="drift",
             severity="error",
-            message=f"{count} or more rows of {table} are not what their events make",
-            action=f"lithair-storage audit --table {table}; where the log is right, rebuild --table {table}",
+            message=f"{count:,} or more rows of {table} are not what their events make (`lithair-storage audit` shows "
+            "which): where the log is right,",
+            action=f"lithair-storage rebuild --table {table}",
         )
 
 
@@ -153,7 +155,12 @@ def _count(connection: Connection, names: Names, statement: str, **parameters: i
     return found
 
 
-def _performance(connection: Connection, names: Names, config: StorageConfig) -> PerformanceMetrics:
+def _broken(recommendations: list[MaintenanceRecommendation]) -> bool:
+    """Tell whether the store cannot be expected to append: then it is not tried."""
+    return any(item.code in {"function-missing", "sequence-behind"} for item in recommendations)
+
+
+def _performance(connection: Connection, names: Names, config: StorageConfig, *, broken: bool) -> PerformanceMetrics:
     store = EventStore(connection, config=config)
     last: int = connection.execute(text(names.render("SELECT last_value FROM lithair.position"))).scalar_one()
     started = perf_counter()
@@ -161,11 +168,11 @@ def _performance(connection: Connection, names: Names, config: StorageConfig) ->
         store.streams(_PROBE_STREAM.name, limit=1)
     read = (perf_counter() - started) / _PROBES * 1000
     try:
-        horizon = store.horizon()
+        horizon = last if broken else store.horizon()
     except OrderedReadError:  # a standby or a snapshot transaction: order cannot be told from here
         horizon = last
     return PerformanceMetrics(
-        avg_write_latency_ms=_write_latency(connection, store),
+        avg_write_latency_ms=None if broken else _write_latency(connection, store),
         avg_read_latency_ms=read,
         horizon_lag_positions=max(0, last - horizon),
         events_per_second=connection.execute(text(names.render(_SPEED))).scalar_one(),
@@ -180,8 +187,8 @@ def _write_latency(connection: Connection, store: EventStore) -> float | None:
         started = perf_counter()
         try:
             store.append(_PROBE_STREAM, NewEvent("Probed"))
-        except ProgrammingError as error:
-            if getattr(error.orig, "sqlstate", None) == "42501":  # may not append
+        except (ProgrammingError, InternalError) as error:
+            if getattr(error.orig, "sqlstate", None) in _MAY_NOT_WRITE:
                 return None
             raise
         finally:

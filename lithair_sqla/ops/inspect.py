@@ -7,9 +7,9 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from lithair_sqla.errors import StreamNotFoundError
+from lithair_sqla.ops.presence import store_names
 from lithair_sqla.ops.records import AggregateReport, SnapshotInfo
 from lithair_sqla.options import StorageConfig
-from lithair_sqla.schema.create import names_in
 from lithair_sqla.schema.names import Names
 from lithair_sqla.store import EventStore
 from lithair_sqla.types import StreamId, StreamInfo, StreamStatus
@@ -67,7 +67,7 @@ def find_streams(
     config = config or StorageConfig()
     rows = connection.execute(
         text(
-            names_in(connection, config).render(
+            store_names(connection, config).render(
                 "SELECT s.name FROM lithair.streams s WHERE s.tenant_id = :tenant AND s.key = :key "
                 "AND (CAST(:name AS text) IS NULL OR s.name = :name) ORDER BY s.name"
             )
@@ -92,7 +92,7 @@ def inspect_stream(
         StreamNotFoundError: there is no such stream.
     """
     config = config or StorageConfig()
-    names = names_in(connection, config)
+    names = store_names(connection, config)
     store = EventStore(connection, config=config)
     info = store.stream(stream)
     if info is None:

@@ -62,7 +62,8 @@ class PerformanceMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """How fast the store answers, and how far its readers in order can see.
 
     Attributes:
-        avg_write_latency_ms: of a probe append, rolled back; ``None`` for a role that may not append.
+        avg_write_latency_ms: of a few probe appends, rolled back; ``None`` where none is possible: for a role that only
+            reads, on a standby, or until what the recommendations say is mended.
         avg_read_latency_ms: of reading the newest events.
         horizon_lag_positions: positions drawn that readers in order cannot pass yet.
         events_per_second: lately, by the newest thousand events; ``None`` where there are fewer than two.
