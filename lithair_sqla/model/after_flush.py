@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Table, event
 from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
 from lithair_sqla.errors import CommandError
+from lithair_sqla.model.announcing import is_autocommit
 from lithair_sqla.model.declarative import EventSourced, is_event_sourced
-from lithair_sqla.model.hooks import is_autocommit, prepare
+from lithair_sqla.model.hooks import prepare
 from lithair_sqla.model.keys import guarded_tables, has_key, stream_key
 from lithair_sqla.model.pending import (
     Buffer,

@@ -174,7 +174,7 @@ def _announced(shape: GuardShape) -> str:
     if not shape.refuses_foreign_writes:
         return ""
     return """\
-  IF current_setting('lithair.session', true) IS DISTINCT FROM pg_current_xact_id()::text THEN
+  IF coalesce(current_setting('lithair.session', true), '') NOT IN (pg_current_xact_id()::text, 'autocommit') THEN
     RAISE EXCEPTION '% of %.% refused: it takes writes only from sessions that announce themselves',
         tg_op, tg_table_schema, tg_table_name
       USING ERRCODE = 'LT400', HINT =
