@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import base as pg_base
 from lithair_sqla.codec.families import DIALECT, family_of, is_builtin, underlying_type
 from lithair_sqla.errors import ColumnTypeError
 
-__all__ = ["ColumnValue", "column_value", "underlying_type"]
+__all__ = ["ColumnValue", "column_value", "text_literal", "underlying_type"]
 
 _QUOTE: Final = pg_base.PGIdentifierPreparer(DIALECT).quote_identifier
 
@@ -93,7 +93,7 @@ class ColumnValue:
         if self.family not in {"json", "jsonb"}:
             return value
         path = "{" + '"' + self.name.replace("\\", "\\\\").replace('"', '\\"') + f'",{_ESCAPE}' + "}"
-        return f"coalesce(({state} #> {_literal(path)})::{self.family}, {value})"
+        return f"coalesce(({state} #> {text_literal(path)})::{self.family}, {value})"
 
     def image(self, value: str) -> str:
         """Write a value (of a row or decoded) as what has to be the same, byte for byte, in row and log."""
@@ -166,6 +166,7 @@ def column_value(column: Column[Any], *, owner: str) -> ColumnValue | None:
     )
 
 
-def _literal(text: str) -> str:
+def text_literal(text: str) -> str:
+    """Write a string constant for SQL text."""
     quoted = text.replace("'", "''")
     return f"E'{quoted.replace(chr(92), chr(92) * 2)}'" if "\\" in quoted else f"'{quoted}'"
