@@ -44,7 +44,20 @@ def _before_flush(session: Session, *_: Any) -> None:
     for buffer in buffers:
         for call in buffer.open:
             call.memory.flushing()
+    _refuse_autocommit(session, buffers)
     _mark(session, buffers)
+
+
+def _refuse_autocommit(session: Session, buffers: Iterable[Buffer]) -> None:
+    """Refuse calls and expectations before the flush that they belong to: there is no transaction to hold both."""
+    found: dict[Mapper[Any], str] = {}
+    for buffer in buffers:
+        found.update((item.state.mapper, "expect()") for item in buffer.expectations if not item.checked)
+        calls = (call for call in (*buffer.queue, *buffer.open) if not call.is_note)
+        found.update((call.state.mapper, f"@emits({call.type!r})") for call in calls)
+    for mapper, what in found.items():
+        if is_autocommit(session.connection(bind_arguments={"mapper": mapper})):
+            raise CommandError(f"{what} needs a transaction to belong to, and this connection is in AUTOCOMMIT")
 
 
 def _after_flush(session: Session, flush_context: UOWTransaction) -> None:
@@ -90,6 +103,7 @@ def _before_commit(session: Session) -> None:
     commit_begins(session)
     if any(buffer.has_work for buffer in buffers):
         session.flush()
+        _refuse_autocommit(session, buffers)
         _send(session, buffers_of(session))
 
 
@@ -234,13 +248,10 @@ class _Request:
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def expect(self, expectation: Expectation) -> None:
-        self._refuse_autocommit("expect()")
         name, key = self._streams(expectation.state)[0]
         self.expectations.append({"n": name, "k": key, "e": expectation.version, "m": expectation.mark})
 
     def add(self, item: Queued) -> None:
-        if item.flushes:
-            self._refuse_autocommit(f"@emits({item.type!r})")
         found: dict[str, Any] = {
             "s": self._streams(item.state),
             "t": item.type,
@@ -271,7 +282,3 @@ class _Request:
         return [
             (guard.stream, stream_key(self.connection, state, table, guard)) for table, guard in guarded_tables(state)
         ]
-
-    def _refuse_autocommit(self, what: str) -> None:
-        if is_autocommit(self.connection):
-            raise CommandError(f"{what} needs a transaction to belong to, and this connection is in AUTOCOMMIT")

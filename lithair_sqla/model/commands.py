@@ -76,7 +76,7 @@ def emits(type: str) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Conc
 
 
 def record(item: object, type: str, /, **payload: Any) -> None:  # noqa: A002
-    """Append an event that changes no row to an object's stream, with the session's next flush or commit.
+    """Append an event that changes no row to an object's stream, with the session's next flush that writes or commit.
 
     Args:
         item: an object of an event-sourced class, in a session.
