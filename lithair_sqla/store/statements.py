@@ -15,9 +15,9 @@ from lithair_sqla.schema.names import literal
 if TYPE_CHECKING:
     from lithair_sqla.schema.names import Names
 
-__all__ = ["Statements"]
+__all__ = ["EVENT_COLUMNS", "Statements"]
 
-_EVENT: Final = (
+EVENT_COLUMNS: Final = (
     "e.position, e.version, e.kind, e.type, e.data::text, e.payload::text, e.recorded_at, e.transaction_id, e.actor, "
     "e.schema_version, e.event_id, e.correlation_id, e.causation_id, e.node_id, e.checksum, e.meta::text"
 )
@@ -27,7 +27,7 @@ _SNAPSHOT: Final = (
 )
 _ONE_STREAM: Final = "s.tenant_id = %s AND s.name = %s AND s.key = %s"
 _SLICE: Final = (
-    f"SELECT {_EVENT} FROM lithair.events e "
+    f"SELECT {EVENT_COLUMNS} FROM lithair.events e "
     "WHERE e.stream_id = %s AND e.position >= %s AND e.version BETWEEN %s AND %s ORDER BY e.version"
 )
 _BETWEEN: Final = "e.position > %s AND e.position <= %s AND e.tenant_id = %s"
@@ -35,7 +35,7 @@ _BETWEEN: Final = "e.position > %s AND e.position <= %s AND e.tenant_id = %s"
 
 def _in_order(condition: str) -> str:
     return (
-        f"SELECT {_EVENT}, s.name, s.key FROM lithair.events e JOIN lithair.streams s ON s.id = e.stream_id "
+        f"SELECT {EVENT_COLUMNS}, s.name, s.key FROM lithair.events e JOIN lithair.streams s ON s.id = e.stream_id "
         f"WHERE {_BETWEEN} {condition} ORDER BY e.position LIMIT %s"
     )
 

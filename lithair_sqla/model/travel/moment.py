@@ -18,7 +18,7 @@ from lithair_sqla.options import StorageConfig
 from lithair_sqla.store.execution import Channel
 from lithair_sqla.types import Event
 
-__all__ = ["Before", "Moment", "MomentLike", "Moments", "before"]
+__all__ = ["Before", "Moment", "MomentLike", "Moments", "Within", "before"]
 
 SKEW: Final = timedelta(seconds=1)
 """How far position and time of recording may be out of order, and an application's clock ahead of the database's."""
@@ -32,6 +32,19 @@ class Before:
     """The moment right before an event and everything else that its transaction did."""
 
     position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """The moment right after an event, in the middle of its transaction if need be; ``history`` asks for it.
+
+    Attributes:
+        position: the event's.
+        transaction_id: its transaction's, which is in as far as it goes.
+    """
+
+    position: int
+    transaction_id: int
 
 
 MomentLike = int | datetime | timedelta | Event | Before
@@ -75,7 +88,7 @@ def before(event: Event) -> Before:
     return Before(event.position)
 
 
-def _check(asked: Any) -> MomentLike:
+def _check(asked: Any) -> MomentLike | Within:
     """Refuse what names no moment, before any database is asked.
 
     Raises:
@@ -99,7 +112,7 @@ def _check(asked: Any) -> MomentLike:
             if asked < timedelta():
                 raise MomentError(f"{-asked} from now is in the future: a timedelta says how long ago")
             return asked
-        case Event() | Before():
+        case Event() | Before() | Within():
             return asked
         case _:
             pass
@@ -109,7 +122,7 @@ def _check(asked: Any) -> MomentLike:
     )
 
 
-def _resolve(connection: Connection, config: StorageConfig, asked: MomentLike) -> Moment:
+def _resolve(connection: Connection, config: StorageConfig, asked: MomentLike | Within) -> Moment:
     """Look a moment up in a store; one statement (and one more, once an engine).
 
     Raises:
@@ -123,6 +136,8 @@ def _resolve(connection: Connection, config: StorageConfig, asked: MomentLike) -
             position = asked.position
         case Before():
             position = asked.position - 1
+        case Within():
+            position = asked.position
         case int():
             position = asked
         case timedelta():
@@ -140,7 +155,8 @@ def _resolve(connection: Connection, config: StorageConfig, asked: MomentLike) -
         raise MomentError(f"position {position} is in the future: the last one drawn is {row.last}")
     if not row.known:
         raise MomentError(f"event {position} is not in this store")
-    return Moment(position=row.reached, left_out=tuple(row.left_out), settled=row.settled, last=row.last)
+    left_out = tuple(found for found in row.left_out if not isinstance(asked, Within) or found != asked.transaction_id)
+    return Moment(position=row.reached, left_out=left_out, settled=row.settled, last=row.last)
 
 
 class Moments:

@@ -18,7 +18,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from lithair_sqla.errors import MomentError, OptionError, PastSessionError
 from lithair_sqla.model.declarative import event_sourced_mappers, tables_of
 from lithair_sqla.model.travel.journey import Explanation, Journeys
-from lithair_sqla.model.travel.moment import Moment, MomentLike, Moments
+from lithair_sqla.model.travel.moment import Moment, MomentLike, Moments, Within
 from lithair_sqla.options import StorageConfig
 from lithair_sqla.schema.tables import LibraryTables
 from lithair_sqla.store.execution import Channel
@@ -98,6 +98,10 @@ class PastSession(Session):
             raise MomentError("the session's classes lie in several stores, each with positions of its own, or in none")
         return self._journeys.moments.of(*store)
 
+    def moment_in(self, connection: Connection, config: StorageConfig) -> Moment:
+        """Return the moment in one store."""
+        return self._journeys.moments.of(connection, config)
+
     @property
     def position(self) -> int:
         """The position up to which events are in."""
@@ -109,7 +113,7 @@ class PastSession(Session):
         return self.moment.settled
 
     @property
-    def asked(self) -> MomentLike:
+    def asked(self) -> MomentLike | Within:
         """The moment as it was asked for."""
         return self._journeys.moments.asked
 
