@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--full", action="store_true", help="all sizes (within an hour) and not only the short ones")
     running.add_argument("--only", type=_names(WORKLOADS), default=list(WORKLOADS), metavar="NAME,…")
     running.add_argument("--subjects", type=_names(SUBJECTS), default=list(SUBJECTS), metavar="NAME,…")
-    running.add_argument("--rounds", type=int, help="for every case: to try the program, not to measure")
+    running.add_argument("--rounds", type=int, help="at most so many for every case: to try the program")
     running.add_argument("--into", type=Path, default=DEFAULT_FOLDER, metavar="FOLDER", help="default: %(default)s")
     running.set_defaults(command=_run)
 

@@ -65,6 +65,7 @@ class WorkloadResult(msgspec.Struct, frozen=True, kw_only=True):
         about: what is measured, in a sentence or two.
         metrics: the first is the one that ratios are made of.
         baseline: the subject that ratios are taken against.
+        baseline_case: the case that ratios are taken against, in place of a subject.
         cases: in the order in which they ran.
     """
 
@@ -73,6 +74,7 @@ class WorkloadResult(msgspec.Struct, frozen=True, kw_only=True):
     about: str
     metrics: tuple[Metric, ...]
     baseline: str | None
+    baseline_case: str | None = None
     cases: tuple[CaseResult, ...]
 
     def case(self, label: str) -> CaseResult | None:

@@ -36,6 +36,15 @@ WORKLOADS: tuple[str, ...] = (
     "event_size",
     "writers",
     "hot_stream",
+    "hot_row",
+    "sql_update",
+    "past_key",
+    "rebuild_table",
+    "audit_table",
+    "horizon",
+    "counts",
+    "memory",
+    "growth",
 )
 """Every workload's module, in the order in which they run."""
 

@@ -54,9 +54,9 @@ def markdown(run: Run) -> str:
 def _introduction(run: Run) -> str:
     command = "make bench-full" if run.scale == "full" else "make bench"
     return (
-        f"Measured {run.started_at} by `{command}` in {run.seconds:,.0f} seconds. Figures are medians, with the quartiles "
-        "in brackets; `×` is the median of the rounds' ratios to the first column. How they are taken, and what they "
-        "mean: [performance](../../explanation/performance.md)."
+        f"Measured {run.started_at} by `{command}` in {run.seconds:,.0f} seconds. Figures are medians, with the "
+        "quartiles in brackets; `×` is the median of the rounds' ratios to the first column (for growth: to the first "
+        "case). How they are taken, and what they mean: [performance](../../explanation/performance.md)."
     )
 
 
@@ -74,7 +74,7 @@ def _goals(verdicts: list[Verdict]) -> str:
 
 
 def losses(run: Run) -> list[str]:
-    """Name every goal missed and every case in which a peer was better than ours."""
+    """Name every goal missed, and every case in which a peer's first figure was better than ours."""
     found = [
         f"goal missed: {verdict.goal.figure}: {figure(verdict.measured.median)}, wanted {verdict.goal.text}"
         for verdict in judge(run)
@@ -87,20 +87,20 @@ def losses(run: Run) -> list[str]:
 
 
 def _better_peers(workload: WorkloadResult, case: CaseResult) -> Iterator[str]:
-    for metric in workload.metrics:
-        ours = case.outcomes["ours"].samples.get(metric.name) if "ours" in case.outcomes else None
-        if not ours:
-            continue
-        mine = summarise(ours)
-        for subject, outcome in case.outcomes.items():
-            samples = outcome.samples.get(metric.name)
-            if samples and subject not in LIMITS and not subject.startswith("ours"):
-                theirs = summarise(samples)
-                if _better(metric, theirs, mine):
-                    yield (
-                        f"{workload.title}, {case.label}: {subject} {figure(theirs.median)} {metric.unit}, "
-                        f"ours {figure(mine.median)} ({metric.name})"
-                    )
+    metric = workload.metrics[0]
+    ours = case.outcomes["ours"].samples.get(metric.name) if "ours" in case.outcomes else None
+    if not ours:
+        return
+    mine = summarise(ours)
+    for subject, outcome in case.outcomes.items():
+        samples = outcome.samples.get(metric.name)
+        if samples and subject not in LIMITS and not subject.startswith("ours"):
+            theirs = summarise(samples)
+            if _better(metric, theirs, mine):
+                yield (
+                    f"{workload.title}, {case.label}: {subject} {figure(theirs.median)} {metric.unit}, "
+                    f"ours {figure(mine.median)} ({metric.name.replace('_', ' ')})"
+                )
 
 
 def _better(metric: Metric, one: Summary, other: Summary) -> bool:
@@ -133,6 +133,18 @@ def _workload(workload: WorkloadResult) -> Iterator[str]:
         yield "\n".join(f"- {note}" for note in notes)
 
 
+def _compared_with(workload: WorkloadResult, case: CaseResult, metric: Metric, subject: str) -> list[float] | None:
+    """Return what a cell's ratio is taken to: another subject's measurements, or its own in another case."""
+    if workload.baseline_case is not None and case.label != workload.baseline_case:
+        base = workload.case(workload.baseline_case)
+        outcome = base.outcomes.get(subject) if base is not None else None
+    elif workload.baseline not in {None, subject}:
+        outcome = case.outcomes.get(workload.baseline or "")
+    else:
+        outcome = None
+    return outcome.samples.get(metric.name) if outcome is not None else None
+
+
 def _line(workload: WorkloadResult, case: CaseResult, metric: Metric, subjects: list[str]) -> str:
     cells = []
     for subject in subjects:
@@ -143,9 +155,8 @@ def _line(workload: WorkloadResult, case: CaseResult, metric: Metric, subjects: 
             continue
         found = summarise(samples)
         cell = f"{figure(found.median)} ({spread(found)})"
-        base = case.outcomes.get(workload.baseline or "")
-        against = base.samples.get(metric.name) if base is not None else None
-        if subject != workload.baseline and against and len(against) == len(samples) and 0 not in against:
+        against = _compared_with(workload, case, metric, subject)
+        if against and len(against) == len(samples) and 0 not in against:
             cell += f" **{figure(ratio(samples, against).median)}×**"
         cells.append(cell)
     return f"| {case.label} | {metric.name.replace('_', ' ')}, {metric.unit} | " + " | ".join(cells) + " |"

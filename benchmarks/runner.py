@@ -28,7 +28,7 @@ def run(names: Iterable[str], *, scale: Scale, subjects: Collection[str], rounds
         names: of the workloads.
         scale: ``"short"`` leaves out the cases that are for the full run only.
         subjects: who may take part.
-        rounds: for every case, in place of its own number: to try the program, not to measure.
+        rounds: at most so many for every case: to try the program, not to measure.
     """
     started_at = datetime.now(UTC)
     began = time.monotonic()
@@ -57,7 +57,7 @@ def _workload(
         taking_part = [name for name in case.subjects or kind.subjects if name in subjects]
         if taking_part:
             began = time.monotonic()
-            cases.append(_case(server, kind, case, taking_part, rounds or case.rounds))
+            cases.append(_case(server, kind, case, taking_part, min(case.rounds, rounds or case.rounds)))
             _say(f"{kind.name:<18} {case.label:<34} {time.monotonic() - began:6.1f} s")
     return WorkloadResult(
         name=kind.name,
@@ -65,6 +65,7 @@ def _workload(
         about=kind.about,
         metrics=kind.metrics,
         baseline=kind.baseline,
+        baseline_case=kind.baseline_case,
         cases=tuple(cases),
     )
 

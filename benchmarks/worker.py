@@ -1,7 +1,7 @@
 """One process that works for one subject: it reads requests from its standard input and answers on standard output.
 
 A request is a line of JSON with ``do``: ``open`` (with the workload, the case and the place), ``prepare``, ``round``,
-``check`` or ``close``. An answer is a line of JSON: ``{"done": …}``, ``{"skipped": reason}`` or ``{"failed": error}``.
+or ``check``. An answer is a line of JSON: ``{"done": …}``, ``{"skipped": reason}`` or ``{"failed": error}``.
 A peer that needs another environment would be run by another Python: nothing but these lines passes between the two.
 """
 
@@ -44,6 +44,7 @@ def _end_with(parent: int) -> None:
 def serve(requests: IO[str], answers: IO[str]) -> None:
     """Answer every request in turn."""
     at_work: Workload | None = None
+    prepared = False
     for line in requests:
         request = json.loads(line)
         answer: dict[str, Any]
@@ -53,12 +54,15 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
                 answer = {"done": None}
             else:
                 answer = {"done": _step(at_work, request["do"])}
+                prepared = True
         except NotPossible as reason:
             answer = {"skipped": str(reason)}
         except Exception:  # noqa: BLE001 - whatever a peer raises is its result, told in full to the other side
             answer = {"failed": traceback.format_exc()}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+    if at_work is not None and prepared:
+        at_work.close()
 
 
 def _step(at_work: Workload | None, name: str) -> Any:
@@ -68,7 +72,6 @@ def _step(at_work: Workload | None, name: str) -> Any:
         "prepare": at_work.prepare,
         "round": at_work.round,
         "check": at_work.check,
-        "close": at_work.close,
     }
     return steps[name]()
 

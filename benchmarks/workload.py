@@ -102,6 +102,7 @@ class Workload(ABC):
         metrics: the first is the one that ratios are made of.
         subjects: who can do it.
         baseline: whom the others are compared with.
+        baseline_case: the case that the others are compared with, where that is the question.
         cases: sizes and shapes.
     """
 
@@ -111,6 +112,7 @@ class Workload(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     subjects: ClassVar[tuple[str, ...]]
     baseline: ClassVar[str | None] = None
+    baseline_case: ClassVar[str | None] = None
     cases: ClassVar[tuple[Case, ...]]
 
     def __init__(self, place: Place, case: Case) -> None:

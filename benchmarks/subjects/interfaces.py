@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session
 
-__all__ = ["Log", "Orm"]
+__all__ = ["Data", "Log", "Orm", "Reader"]
 
 Data = Mapping[str, Any]
+Reader = Callable[[UUID], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +27,17 @@ class Orm:
         product: a class of eight columns.
         wide: a class of thirty.
         recorded: counts what stands in the subject's history, on a connection; ``None`` for a subject without one.
+        sees_sql: whether SQL that does not come from a session's flush is recorded as well.
+        past: opens a reader of products by key as they were at a moment; a subject without history reads the rows as
+            they are. ``None`` where the subject has no such query.
     """
 
     engine: Engine
     product: type[Any]
     wide: type[Any]
     recorded: Callable[[Connection], int] | None
+    sees_sql: bool = True
+    past: Callable[[Session, datetime], AbstractContextManager[Reader]] | None = None
 
 
 class Log(Protocol):

@@ -11,14 +11,13 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy.orm import Mapped, declarative_mixin, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 __all__ = ["ProductColumns", "WideColumns", "change", "new_product", "new_wide"]
 
 WIDE_TEXTS = 26
 
 
-@declarative_mixin
 class ProductColumns:
     """Eight columns: key, three texts, a numeric, an integer, a boolean, a time."""
 
@@ -29,7 +28,7 @@ class ProductColumns:
     price: Mapped[Decimal]
     stock: Mapped[int]
     active: Mapped[bool]
-    created_at: Mapped[datetime] = mapped_column()
+    created_at: Mapped[datetime]
 
 
 def _wide_columns() -> dict[str, Any]:
@@ -38,7 +37,6 @@ def _wide_columns() -> dict[str, Any]:
     return {"__annotations__": annotations, **texts}
 
 
-@declarative_mixin
 class _WideKey:
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     price: Mapped[Decimal]
@@ -46,7 +44,7 @@ class _WideKey:
     active: Mapped[bool]
 
 
-WideColumns: type[Any] = declarative_mixin(type("WideColumns", (_WideKey,), _wide_columns()))
+WideColumns: type[Any] = type("WideColumns", (_WideKey,), _wide_columns())
 """Thirty columns: key, a numeric, an integer, a boolean, twenty-six texts."""
 
 

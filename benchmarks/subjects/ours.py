@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import URL, Connection, Engine, create_engine, text
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy import URL, Connection, Engine, create_engine, select, text
+from sqlalchemy.orm import DeclarativeBase, Session
 
-from benchmarks.subjects.interfaces import Data, Orm
+from benchmarks.subjects.interfaces import Data, Orm, Reader
 from benchmarks.subjects.models import ProductColumns, WideColumns
-from lithair_sqla import EventSourced, EventStore, ExpectedVersion, NewEvent, StreamId, create_all
+from lithair_sqla import EventSourced, EventStore, ExpectedVersion, NewEvent, StreamId, as_of, create_all
 from lithair_sqla.types import StreamAppend
 
 
@@ -35,7 +37,13 @@ def open_orm(url: URL, *, create: bool) -> Orm:
     engine = create_engine(url)
     if create:
         create_all(engine, Base.metadata)
-    return Orm(engine=engine, product=Product, wide=Wide, recorded=_recorded)
+    return Orm(engine=engine, product=Product, wide=Wide, recorded=_recorded, past=_past)
+
+
+@contextmanager
+def _past(session: Session, moment: datetime) -> Iterator[Reader]:
+    with as_of(session, moment) as past:
+        yield lambda key: past.scalars(select(Product).where(Product.id == key)).one()
 
 
 def _recorded(connection: Connection) -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import URL, create_engine
-from sqlalchemy.orm import DeclarativeBase
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 
-from benchmarks.subjects.interfaces import Orm
+from sqlalchemy import URL, create_engine, select
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from benchmarks.subjects.interfaces import Orm, Reader
 from benchmarks.subjects.models import ProductColumns, WideColumns
 
 
@@ -25,9 +29,14 @@ class Wide(WideColumns, Base):  # type: ignore[misc]
     __tablename__ = "wide"
 
 
+@contextmanager
+def _live(session: Session, _: datetime) -> Iterator[Reader]:
+    yield lambda key: session.scalars(select(Product).where(Product.id == key)).one()
+
+
 def open_orm(url: URL, *, create: bool) -> Orm:
     """Make the tables and return the models."""
     engine = create_engine(url)
     if create:
         Base.metadata.create_all(engine)
-    return Orm(engine=engine, product=Product, wide=Wide, recorded=None)
+    return Orm(engine=engine, product=Product, wide=Wide, recorded=None, past=_live)

@@ -15,8 +15,8 @@ class EventSize(Workload):
     name = "event_size"
     title = "Bytes an event"
     about = (
-        f"{EVENTS:,} events appended in bulk, then `pg_total_relation_size` (heap, indexes, TOAST) of the events' table "
-        "or leaves by the number of events, and of the streams' table by the number of streams."
+        f"{EVENTS:,} events appended in bulk, then `pg_total_relation_size` (heap, indexes, TOAST) of the events' "
+        "table or leaves by the number of events, and of the streams' table by the number of streams."
     )
     metrics = (Metric(name="bytes_an_event", unit="B"), Metric(name="bytes_a_stream", unit="B"))
     subjects = ("ours", "eventsourcing")

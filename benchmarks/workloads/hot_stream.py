@@ -47,19 +47,22 @@ class HotStream(Workload):
         """Make the tables, and the stream."""
         self._crew = Crew(self.place, self.case.number("writers"))
         self._log = open_log(self.place, connections=self._crew.connections)
+        self._data = [event_data(1)]
         if self.place.first:
-            self._log.append(STREAM, [event_data(1)], 0)
-        self._crew.start(self._log, size_bytes=256, streams=[STREAM])
+            self._log.append(STREAM, self._data, 0)
 
     def round(self) -> Sample:
         """Append for so many seconds."""
-        return self._crew.append(self.case.number("seconds"), conditional=False)
+        return self._crew.run(self._append, self.case.number("seconds"))
+
+    def _append(self, _: int) -> None:
+        self._log.append(STREAM, self._data, None)
 
     def check(self) -> None:
         """Every append that was acknowledged to this process is there."""
         found = self._log.read(STREAM)
-        if found <= self._crew.appended:
-            raise AssertionError(f"{found:,} events, and {self._crew.appended:,} were appended by one process alone")
+        if found <= self._crew.done:
+            raise AssertionError(f"{found:,} events, and {self._crew.done:,} were appended by one process alone")
 
     def close(self) -> None:
         """Close the connections."""

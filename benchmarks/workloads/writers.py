@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import uuid4
 
 from benchmarks.crew import Crew, combine, processes
 from benchmarks.subjects import open_log
+from benchmarks.subjects.event_data import event_data
 from benchmarks.workload import Case, Metric, Sample, Workload
 
 
@@ -64,17 +66,24 @@ class Writers(Workload):
         """Make the tables, and the streams' first events."""
         self._crew = Crew(self.place, self.case.number("writers"))
         self._log = open_log(self.place, connections=self._crew.connections)
-        self._crew.start(self._log, size_bytes=self.case.number("bytes"))
+        self._data = [event_data(1, self.case.number("bytes"))]
+        self._streams = [uuid4() for _ in range(self._crew.writers)]
+        self._versions = [self._log.append(stream, self._data, 0) for stream in self._streams]
 
     def round(self) -> Sample:
         """Append for so many seconds."""
-        return self._crew.append(self.case.number("seconds"), conditional=bool(self.case.params["conditional"]))
+        return self._crew.run(self._append, self.case.number("seconds"))
+
+    def _append(self, writer: int) -> None:
+        expected = self._versions[writer] if self.case.params["conditional"] else None
+        self._versions[writer] = self._log.append(self._streams[writer], self._data, expected)
 
     def check(self) -> None:
         """Every append that was acknowledged to this process is there."""
         found = self._log.count()
-        if found < self._crew.appended:
-            raise AssertionError(f"{found:,} events of {self._crew.appended:,}")
+        expected = self._crew.done + len(self._streams)
+        if found < expected:
+            raise AssertionError(f"{found:,} events of {expected:,}")
 
     def close(self) -> None:
         """Close the connections."""
