@@ -157,7 +157,7 @@ def history(settings: Settings, stream: str, key: str, *, reverse: bool, after_v
 @cli.command()
 @command
 def streams(settings: Settings) -> None:
-    """List the names of streams, with their number, events and newest event."""
+    """List the names of streams, with their number, their events and the table that writes them."""
     with settings.engine().connect() as connection:
         found = list_streams(connection, config=settings.config(connection))
     if settings.as_json:

@@ -2,7 +2,9 @@
 
 The blocks of a page share one namespace and one empty database, whose address stands in ``LITHAIR_DSN``. A ``text``
 block is what the ``python`` or ``sql`` block before it prints; ``…`` in it stands for anything in its line. The
-commands of a ``bash`` block are checked rather than run: the target, module, file or extra must exist.
+commands of a ``bash`` block are checked rather than run: the target, module, file or extra must exist. But
+``lithair-storage`` is run, and what it prints compared; a comment behind it may name its exit code, and a page's
+classes stand in a module ``shop``.
 """
 
 from __future__ import annotations
@@ -23,7 +25,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from click.shell_completion import get_completion_class
+from click.testing import CliRunner
 from sqlalchemy import URL, Engine
+
+from lithair_sqla.cli.app import cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -55,7 +61,8 @@ def namespace(database_url: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
     """What a page's blocks share. A module of its own, for SQLAlchemy looks annotations up in a class's module."""
     monkeypatch.setenv("LITHAIR_DSN", database_url.render_as_string(hide_password=False))
     module = ModuleType("a_page_of_the_docs")
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for name in (module.__name__, "shop"):
+        monkeypatch.setitem(sys.modules, name, module)
     yield vars(module)
     for value in vars(module).values():
         if isinstance(value, Engine):
@@ -106,18 +113,29 @@ def test_a_page_does_what_it_says(page: Path, namespace: dict[str, Any], databas
             case "sql":
                 printed = run_sql(block, database_url)
             case "bash":
-                for command in block.code.splitlines():
-                    check_command(command, where)
+                outputs = [check_command(command, where) for command in block.code.splitlines()]
+                printed = "".join(filter(None, outputs)) or None
             case _:
                 pytest.fail(f"{where}: a block is python, sql, bash or text, not {block.language!r}")
     assert not printed, f"{name_of(page)}: its last block prints what the page does not show"
 
 
-def check_command(command: str, where: str) -> None:
+def check_command(command: str, where: str) -> str | None:
     words = shlex.split(command, comments=True)
     match words:
         case []:
-            return
+            pass
+        case ["lithair-storage", *given]:
+            expected = re.search(r"# exit code (\d+)$", command)
+            ran = CliRunner(env={"COLUMNS": "100"}).invoke(cli, given, prog_name="lithair-storage")
+            assert ran.exit_code == int(expected[1] if expected else 0), f"{where}: {ran.output}"
+            return ran.stdout
+        case ["eval", source] if found := re.fullmatch(
+            r"\$\((_LITHAIR_STORAGE_COMPLETE=\S+) lithair-storage\)", source
+        ):
+            check_completion(found[1], where)
+        case [assignment, "lithair-storage", "|", "source"]:
+            check_completion(assignment, where)
         case ["make", target, *_]:
             assert re.search(rf"^{re.escape(target)}:", (ROOT / "Makefile").read_text(), re.MULTILINE), where
         case ["pip", "install", *requirements]:
@@ -137,6 +155,16 @@ def check_command(command: str, where: str) -> None:
             assert assignment.startswith("LITHAIR_DSN="), where
         case _:
             pytest.fail(f"{where}: nothing checks the command {command!r}")
+    return None
+
+
+def check_completion(assignment: str, where: str) -> None:
+    name, _, instruction = assignment.partition("=")
+    shell, _, what = instruction.partition("_")
+    made = get_completion_class(shell)
+    assert made is not None, where
+    assert what == "source", where
+    assert "lithair-storage" in made(cli, {}, "lithair-storage", name).source(), where
 
 
 def check_requirement(requirement: str, where: str) -> None:
