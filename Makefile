@@ -7,6 +7,8 @@
 # nothing but Python 3.11 or newer. A second run finds its stamps and starts at once. `make help` lists the rest.
 
 VENV ?= .venv
+BENCH_VENV ?= .venv-bench
+INTO ?= docs/reference/benchmarks
 ARGS ?=
 BIN := $(VENV)/bin
 
@@ -32,11 +34,11 @@ COMMA := ,
 LITHAIR_TEST_POSTGRES ?= wheel$(if $(wildcard /usr/lib/postgresql/*/bin/postgres),$(COMMA)system)
 export LITHAIR_TEST_POSTGRES
 
-.PHONY: help demo test check lint format types layers pytest bench soak lock clean
+.PHONY: help demo test check lint format types layers pytest bench bench-full measure soak lock clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: $(VENV)/.demo ## run examples/flights.py (ARGS=--all for the whole year)
 	$(BIN)/python examples/flights.py $(ARGS)
@@ -66,8 +68,15 @@ pytest: $(VENV)/.dev ## the tests alone (ARGS="-k name")
 soak: $(VENV)/.dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m soak --timeout 3600 --session-timeout 7200 $(ARGS)
 
-bench: $(VENV)/.bench ## the product beside its peers, on this machine
-	$(BIN)/python -m benchmarks $(ARGS)
+# In an environment of its own, where the peers are too; the results are a page of the reference.
+bench: ## the product beside its peers, in minutes (ARGS="--only writers,limits")
+	@$(MAKE) --no-print-directory measure VENV=$(BENCH_VENV)
+
+bench-full: ## the same at every size, within an hour
+	@$(MAKE) --no-print-directory measure VENV=$(BENCH_VENV) ARGS="--full $(ARGS)"
+
+measure: $(VENV)/.bench
+	$(BIN)/python -m benchmarks run --into $(INTO) $(ARGS)
 
 lock: ## resolve requirements/*.txt anew (needs uv; ARGS=--upgrade for newer releases)
 	$(if $(UV),,$(error `make lock` needs uv))
@@ -82,7 +91,7 @@ LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-annotate
 	--no-emit-find-links
 
 clean: ## forget the environment and every cache
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------------------------------------ environments
