@@ -148,7 +148,7 @@ class History(Generic[T]):
     def __reversed__(self) -> Iterator[Event]:
         """Yield the events from the other end; with a limit, those of this end in the other order."""
         if self._limit is not None:
-            return reversed(list(self))
+            return reversed(self.all())
         return iter(self._with(_is_backwards=not self._is_backwards))
 
     def page(self, size: int = 50, *, after: Event | int | None = None) -> list[Event]:
@@ -176,13 +176,17 @@ class History(Generic[T]):
 
     def all(self) -> list[Event]:
         """Return all events as a list."""
-        return list(self)
+        return list(iter(self))
 
     def __bool__(self) -> bool:
         """Tell whether there is an event."""
         return self.first() is not None
 
     def __len__(self) -> int:
+        """Count the events, in the database; ``list(…)`` asks for it too, ``all()`` does not."""
+        return self.count()
+
+    def count(self) -> int:
         """Count the events, in the database."""
         count = self._count()
         return count if self._limit is None else min(count, self._limit)
@@ -210,9 +214,9 @@ class History(Generic[T]):
 
     def _newest_shown(self) -> tuple[list[Event], int]:
         """Return the newest events, in the history's order, and how many there are beside them."""
-        total = len(self)
+        total = self.count()
         if self._limit is not None:
-            events = list(self)[:_SHOWN] if self._is_backwards else list(self)[-_SHOWN:]
+            events = self.all()[:_SHOWN] if self._is_backwards else self.all()[-_SHOWN:]
         else:
             events = self.newest().page(_SHOWN)
             events = events if self._is_backwards else events[::-1]

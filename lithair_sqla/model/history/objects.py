@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Table, inspect
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import ColumnProperty, Mapper, make_transient
 from sqlalchemy.orm.interfaces import ORMOption
 
@@ -136,12 +137,13 @@ class ObjectHistory(History[T]):
         session = self._source.session
         now: Any = session.get(self._source.mapper.class_, self._identity)
         if now is None:
-            make_transient(then)
+            _make_new(then)
             session.add(then)
             return then  # type: ignore[no-any-return]
         if type(now) is not type(then):
             raise MomentError(f"at version {version} it was a {type(then).__name__}, and is a {type(now).__name__} now")
-        _copy_values(then, now)
+        with session.no_autoflush:
+            _copy_values(then, now)
         return now  # type: ignore[no-any-return]
 
     def _moment_of(self, version: int) -> Within:
@@ -151,7 +153,7 @@ class ObjectHistory(History[T]):
             return Within(0, 0)
         event = self._event(version)
         if event is None:
-            raise MomentError(f"{self!r} has no version {version}: it has {len(self._unfiltered())}")
+            raise MomentError(f"{self!r} has no version {version}: it has {self._unfiltered().count()}")
         return Within(event.position, event.transaction_id)
 
     def _event(self, version: int) -> Event | None:
@@ -182,9 +184,12 @@ class ObjectHistory(History[T]):
     def _at(self, moment: MomentLike | Within, options: Sequence[ORMOption]) -> T | None:
         with PastSession(self._source.live, moment) as past:
             found: Any = past.get(self._source.mapper.class_, self._identity, options=options)
-            if found is not None:
+            try:
                 for loaded in list(past.identity_map.values()):
                     _load_columns(past, loaded)
+            except InvalidRequestError:
+                # Between the events of its two tables an object of a joined subclass is not there yet, or no more.
+                found = None
             past.expunge_all()
         return found  # type: ignore[no-any-return]
 
@@ -262,6 +267,15 @@ def _load_columns(past: PastSession, loaded: Any) -> None:
     missing = [name for name in _columns_of(state.mapper) if name in state.unloaded]
     if missing:
         past.refresh(loaded, missing)
+
+
+def _make_new(then: Any) -> None:
+    """Make a detached object one that can be added, without what the database computes."""
+    mapper = inspect(then).mapper
+    make_transient(then)
+    for name, prop in _columns_of(mapper).items():
+        if prop.columns[0].computed is not None:
+            then.__dict__.pop(name, None)
 
 
 def _copy_values(then: Any, now: Any) -> None:

@@ -1,5 +1,7 @@
 """A shop with every kind of mapping, a random life for it, and copies of its tables at every commit: the oracle."""
 
+# ruff: noqa: N806, RUF012 - classes as SQLAlchemy has them
+
 from __future__ import annotations
 
 import datetime as dt
@@ -23,7 +25,6 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Integer,
-    MetaData,
     Numeric,
     String,
     Table,
@@ -65,10 +66,10 @@ class Cents(TypeDecorator[Decimal]):
     impl = Integer
     cache_ok = True
 
-    def process_bind_param(self, value: Decimal | None, dialect: Any) -> int | None:
+    def process_bind_param(self, value: Decimal | None, _: Any) -> int | None:
         return None if value is None else int(value * 100)
 
-    def process_result_value(self, value: int | None, dialect: Any) -> Decimal | None:
+    def process_result_value(self, value: int | None, _: Any) -> Decimal | None:
         return None if value is None else Decimal(value) / 100
 
 

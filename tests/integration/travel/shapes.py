@@ -1,5 +1,7 @@
 """Every shape of query: each takes a session and the shop's classes, and answers plain values that can be compared."""
 
+# ruff: noqa: N806, E741 - capital letters stand for classes
+
 from __future__ import annotations
 
 import datetime as dt
@@ -42,8 +44,8 @@ from sqlalchemy.orm import (
     Session,
     aliased,
     contains_eager,
-    defer,
     defaultload,
+    defer,
     immediateload,
     joinedload,
     lazyload,
@@ -91,9 +93,20 @@ def sorted_plain(found: Any) -> list[Any]:
 @shape
 def every_class(session: Session, shop: SimpleNamespace) -> Any:
     classes = (
-        shop.Category, shop.Tag, shop.Product, shop.Book, shop.Customer, shop.Company, shop.Order, shop.Line, shop.Parcel,
-        shop.Card, shop.Cash, shop.Depot, shop.Shelf,
-    )  # fmt: skip
+        shop.Category,
+        shop.Tag,
+        shop.Product,
+        shop.Book,
+        shop.Customer,
+        shop.Company,
+        shop.Order,
+        shop.Line,
+        shop.Parcel,
+        shop.Card,
+        shop.Cash,
+        shop.Depot,
+        shop.Shelf,
+    )
     return {class_.__name__: sorted_plain(session.scalars(select(class_))) for class_ in classes}
 
 
@@ -147,7 +160,7 @@ def by_key_in_every_way(session: Session, shop: SimpleNamespace) -> Any:
         sorted_plain(session.scalars(select(P).where(literal(7) == P.id))),
         sorted_plain(session.scalars(select(P).where(P.id.in_([1, 2, 3, 17, 2])))),
         sorted_plain(session.scalars(select(P).where(P.id.in_([])))),
-        sorted_plain(session.scalars(select(P).where(P.id.in_([None, 7])))),  # type: ignore[list-item]
+        sorted_plain(session.scalars(select(P).where(P.id.in_([None, 7])))),
         sorted_plain(session.scalars(select(P).where(P.id == None))),  # noqa: E711
         sorted_plain(session.scalars(select(P).where(P.id == bindparam("number")), {"number": 9})),
         sorted_plain(session.scalars(select(P).where(P.id.in_(bindparam("many", expanding=True))), {"many": [9, 12]})),
@@ -212,10 +225,12 @@ def joins_on_keys(session: Session, shop: SimpleNamespace) -> Any:
         ),
         sorted_plain(
             session.execute(
-                select(C.id, P.id, B.c.id).select_from(C.__table__.outerjoin(T.join(B, T.c.id == B.c.id), C.id == P.category_id))
+                select(C.id, P.id, B.c.id).select_from(
+                    C.__table__.outerjoin(T.join(B, T.c.id == B.c.id), C.id == P.category_id)
+                )
             )
         ),
-    ]  # fmt: skip
+    ]
 
 
 @shape
@@ -302,15 +317,23 @@ def common_table_expressions(session: Session, shop: SimpleNamespace) -> Any:
     return [
         sorted_plain(session.execute(select(P.name, sold.c.n).join(sold, sold.c.product_id == P.id))),
         sorted_plain(
-            session.execute(select(P.id, twice.c.n).select_from(P).outerjoin(sold, sold.c.product_id == P.id).outerjoin(
-                twice, twice.c.n == sold.c.n))
+            session.execute(
+                select(P.id, twice.c.n)
+                .select_from(P)
+                .outerjoin(sold, sold.c.product_id == P.id)
+                .outerjoin(twice, twice.c.n == sold.c.n)
+            )
         ),
         sorted_plain(session.execute(select(outer))),
-        sorted_plain(session.scalars(select(P).join(sold, sold.c.product_id == P.id).options(joinedload(P.category)).limit(9).order_by(P.id))),
+        sorted_plain(
+            session.scalars(
+                select(P).join(sold, sold.c.product_id == P.id).options(joinedload(P.category)).limit(9).order_by(P.id)
+            )
+        ),
         sorted_plain(session.execute(select(sold.c.n).add_cte(sold))),
         sorted_plain(session.execute(select(C.id).add_cte(sold).where(C.id.in_(select(sold.c.product_id))))),
         sorted_plain(session.execute(union_all(select(sold.c.n), select(P.id)).add_cte(sold))),
-    ]  # fmt: skip
+    ]
 
 
 @shape
@@ -334,10 +357,12 @@ def sets(session: Session, shop: SimpleNamespace) -> Any:
         sorted_plain(session.execute(except_(cheap, many))),
         plain(session.execute(union(cheap, many).order_by("id").limit(5)).all()),
         sorted_plain(session.execute(select(both.c.name, func.count()).group_by(both.c.name))),
-        sorted_plain(session.scalars(select(P).from_statement(union(select(P).where(P.id == 3), select(P).where(P.id == 5))))),
+        sorted_plain(
+            session.scalars(select(P).from_statement(union(select(P).where(P.id == 3), select(P).where(P.id == 5))))
+        ),
         sorted_plain(session.execute(union(select(P.id).where(P.id == 3), select(P.id).where(P.id.in_([5, 6]))))),
         sorted_plain(session.execute(union(select(P.id).where(P.id == 3), select(P.id).where(P.stock == 7)))),
-    ]  # fmt: skip
+    ]
 
 
 @shape
@@ -439,8 +464,11 @@ def lazy_loads(session: Session, shop: SimpleNamespace) -> Any:
             ([child.id for child in c.children], c.parent.id if c.parent else None)
             for c in session.scalars(select(shop.Category).order_by(shop.Category.id))
         ],
-        [[(p.id, p.line.number, p.line.order.customer.name)] for p in session.scalars(select(shop.Parcel).order_by(shop.Parcel.id))],
-    )  # fmt: skip
+        [
+            [(p.id, p.line.number, p.line.order.customer.name)]
+            for p in session.scalars(select(shop.Parcel).order_by(shop.Parcel.id))
+        ],
+    )
 
 
 @shape

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from lithair_sqla import Event, EventSourced, EventStore, as_of, before, create_all
+from lithair_sqla import Event, EventSourced, EventStore, Persistence, as_of, before, create_all
 from lithair_sqla.errors import MomentError
 
 
@@ -164,8 +164,6 @@ def test_a_straddler_is_left_out_on_every_road(
 
 
 def test_a_straddlers_snapshot_is_not_taken_for_the_past(engine: Engine) -> None:
-    from lithair_sqla import Persistence
-
     class Base(DeclarativeBase):
         pass
 
@@ -204,7 +202,8 @@ def test_a_moment_under_a_running_transaction_is_not_settled(engine: Engine, til
         slow.flush()
         sell(engine, till, 3)
         with Session(engine) as session:
-            for moment, settled in ((1, True), (3, False), (timedelta(0), False)):
+            cases: list[tuple[Any, bool]] = [(1, True), (3, False), (timedelta(0), False)]
+            for moment, settled in cases:
                 with as_of(session, moment) as past:
                     assert past.settled is settled
                     assert sorted(sale.id for sale in past.query(till.Sale)) == ([1] if settled else [1, 3])
@@ -213,7 +212,8 @@ def test_a_moment_under_a_running_transaction_is_not_settled(engine: Engine, til
                 assert past.settled is False
         slow.commit()
     with Session(engine) as session:
-        for moment in (1, 3, early, timedelta(0)):
+        moments: list[Any] = [1, 3, early, timedelta(0)]
+        for moment in moments:
             with as_of(session, moment) as past:
                 assert past.settled is True
 

@@ -1,5 +1,7 @@
 """What a session on the past cannot do: each a clear error, and the live session goes on."""
 
+# ruff: noqa: ARG005, N806 - attempts have one shape; capital letters stand for classes
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, Sequence, delete, func, insert, literal_column, select, table, text, true, update
+from sqlalchemy import Sequence, delete, func, insert, literal_column, select, table, text, true, update
 from sqlalchemy import column as sql_column
 from sqlalchemy.orm import Session
 
@@ -106,10 +108,9 @@ def test_a_past_session_refuses(small_life: Life, attempts: dict[str, Attempt]) 
             with as_of(live, timedelta(0)) as past:
                 try:
                     attempt(past, shop)
-                except PastSessionError as error:
-                    assert "past" in str(error), name
-                else:
-                    not_refused.append(name)
+                except PastSessionError:
+                    continue
+                not_refused.append(name)
         assert not_refused == []
         # Neither its transaction nor its objects have suffered.
         assert live.get(shop.Category, 2) is mine

@@ -1,12 +1,14 @@
 """Which way is taken, what it costs in statements, and that every way tells it."""
 
+# ruff: noqa: N806 - capital letters stand for classes
+
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from sqlalchemy import Connection, Engine, ForeignKey, and_, func, or_, select, text, tuple_, union
+from sqlalchemy import Connection, Engine, ForeignKey, and_, event, func, or_, select, text, tuple_, union
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, joinedload, mapped_column, relationship
 
 from lithair_sqla import EventSourced, Persistence, adopt, as_of, create_all
@@ -108,11 +110,13 @@ def test_what_it_costs_in_statements(long_life: Life, count_statements: Any) -> 
         # Classes of other stores, which another test may have mapped, make it look whether those are here.
         assert len([sql for sql in opening.statements if "to_regclass" not in sql]) == 1
         with as_of(live, long_life.commits[4].position) as past:
+            number = past.scalars(select(shop.Product.id)).first()
             with count_statements(long_life.engine) as getting:
-                assert past.get(shop.Category, 1) is not None
+                product = past.get(shop.Product, number)
+            assert product is not None
             assert len(getting) == 1
             with count_statements(long_life.engine) as again:
-                past.get(shop.Category, 1)
+                past.get(shop.Product, number)
             assert len(again) == 0
             past.scalars(select(shop.Product)).all()
             with count_statements(long_life.engine) as selecting:
@@ -132,11 +136,11 @@ def crowd(engine: Engine) -> Any:
         __persistence__ = Persistence(snapshot_frequency=3)
         id: Mapped[int] = mapped_column(primary_key=True)
         value: Mapped[int]
+        positions: ClassVar[list[int]] = []
         boss_id: Mapped[int | None] = mapped_column(ForeignKey("person.id"))
         boss: Mapped[Any] = relationship("Person", remote_side="Person.id")
 
     create_all(engine, Base)
-    Person.positions = []
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO person (id, value) SELECT i, 0 FROM generate_series(1, 1000) i"))
         Person.positions.append(_last(connection))
@@ -169,8 +173,6 @@ def test_a_read_by_key_uses_the_index_of_streams(engine: Engine, crowd: Any) -> 
     with Session(engine) as live, as_of(live, crowd.positions[2]) as past:
         connection = live.connection()
         connection.execute(text("ANALYZE"))
-
-        from sqlalchemy import event
 
         @event.listens_for(connection, "before_cursor_execute", retval=True)
         def explain(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> Any:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import pickle
 import weakref
+from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -100,7 +101,7 @@ def test_sessions_of_every_kind(engine: Engine, library: SimpleNamespace) -> Non
             Session(binds={library.Author: engine, library.Book: engine}),
         ):
             assert name_then(session, library) == "Currer Bell"
-            assert session.get(library.Author, 1).name == "Charlotte Brontë"
+            assert session.get_one(library.Author, 1).name == "Charlotte Brontë"
             session.close()
 
 
@@ -278,7 +279,7 @@ def test_past_objects_can_be_pickled_and_merged(engine: Engine, library: SimpleN
 def test_nothing_of_the_past_is_left_in_the_live_session(engine: Engine, library: SimpleNamespace) -> None:
     with Session(engine) as session, as_of(session, LONG_AGO) as past:
         past.query(library.Author).all()
-        assert list(session.identity_map) == []
+        assert not session.identity_map.values()
         assert not session.dirty
         assert not session.new
 
@@ -320,13 +321,14 @@ async def _see(session: Any, library: SimpleNamespace) -> None:
         streamed = await past.stream_scalars(select(library.Author))
         assert [found.name async for found in streamed] == ["Currer Bell"]
         assert len(past.explained) == 5
-        for attempt in (
-            lambda: past.flush(),
-            lambda: past.commit(),
-            lambda: past.connection(),
+        attempts: list[Callable[[], Any]] = [
+            past.flush,
+            past.commit,
+            past.connection,
             lambda: past.execute(text("SELECT 1")),
             lambda: past.merge(library.Author(id=1, name="x")),
-        ):
+        ]
+        for attempt in attempts:
             with pytest.raises(PastSessionError):
                 await attempt()
         with pytest.raises(PastSessionError):
