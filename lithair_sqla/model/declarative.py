@@ -72,6 +72,11 @@ class EventSourced:
                     f"class {cls.__name__}(EventSourced, {base.__name__})"
                 )
         super().__init_subclass__(**keywords)
+        mapper = inspect(cls, raiseerr=False)
+        if isinstance(mapper, Mapper) and cls not in _declared:
+            # Something, a fixture of a test suite perhaps, has removed all of SQLAlchemy's listeners on classes.
+            event.listen(EventSourced, "after_mapper_constructed", _mapped, propagate=True)
+            _mapped(mapper, cls)
 
     @classmethod
     def rebuild_from_events(cls, session: Session, key: Any) -> Self:
