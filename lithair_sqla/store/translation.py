@@ -35,9 +35,7 @@ from lithair_sqla.types import Conflict, StreamId
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import psycopg
     from sqlalchemy.engine import ExceptionContext
-    from sqlalchemy.exc import DBAPIError
 
     from lithair_sqla.schema.names import Names
 
@@ -75,7 +73,7 @@ def translate(error: BaseException) -> LithairError | None:
     return None if made is None else made(original)
 
 
-def translate_own(error: DBAPIError | psycopg.Error, names: Names | None, *, lost: bool) -> LithairError | None:
+def translate_own(error: BaseException, names: Names | None, *, lost: bool) -> LithairError | None:
     """Return the library's error for one that came up in a call of the store's.
 
     Args:

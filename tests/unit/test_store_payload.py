@@ -47,7 +47,7 @@ Point = namedtuple("Point", "x y")  # noqa: PYI024 - a tuple of any kind will do
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ("ü \U0001f600 \" \\ / \n \x01", '"ü \U0001f600 \\" \\\\ / \\n \\u0001"'),
+        ('ü \U0001f600 " \\ / \n \x01', '"ü \U0001f600 \\" \\\\ / \\n \\u0001"'),
         ("\\u0000", '"\\\\u0000"'),
         (None, "null"),
         (True, "true"),

@@ -126,11 +126,13 @@ _PROBLEMS = {
     "an event without a stream": "SELECT e.position FROM lithair_events e WHERE NOT EXISTS "
     "(SELECT FROM lithair_streams s WHERE s.id = e.stream_id)",
     "a stream whose version is not the number of its events": "SELECT s.name, s.key, s.version, count(e.position) "
-    "FROM lithair_streams s LEFT JOIN lithair_events e ON e.stream_id = s.id GROUP BY s.id HAVING s.version <> count(e.position)",
+    "FROM lithair_streams s LEFT JOIN lithair_events e ON e.stream_id = s.id GROUP BY s.id "
+    "HAVING s.version <> count(e.position)",
     "a stream whose versions have gaps": "SELECT stream_id FROM lithair_events GROUP BY stream_id "
     "HAVING min(version) <> 1 OR max(version) <> count(*)",
     "a stream whose positions do not follow its versions": "SELECT stream_id, version FROM (SELECT stream_id, version, "
-    "position - lag(position) OVER (PARTITION BY stream_id ORDER BY version) AS step FROM lithair_events) s WHERE step <= 0",
+    "position - lag(position) OVER (PARTITION BY stream_id ORDER BY version) AS step FROM lithair_events) s "
+    "WHERE step <= 0",
     "a stream that begins below its first position": "SELECT s.id FROM lithair_streams s JOIN lithair_events e "
     "ON e.stream_id = s.id AND e.position < s.first_position",
     "a transaction that is not called after its first event": "SELECT transaction_id FROM lithair_events "

@@ -82,7 +82,9 @@ def test_without_a_context_the_actor_is_the_session_user(store: EventStore, conn
     assert store.read_stream(ACCOUNT)[0].actor == connection.exec_driver_sql("SELECT session_user").scalar()
 
 
-def test_an_event_without_an_id_has_the_one_that_the_database_derives(store: EventStore, connection: Connection) -> None:
+def test_an_event_without_an_id_has_the_one_that_the_database_derives(
+    store: EventStore, connection: Connection
+) -> None:
     store.append(ACCOUNT, [DEPOSITED, WITHDRAWN])
     in_database = connection.exec_driver_sql("SELECT event_id FROM lithair_event_log ORDER BY position").scalars().all()
     assert [event.event_id for event in store.read_stream(ACCOUNT)] == in_database
@@ -143,7 +145,13 @@ def test_no_streams_are_nothing_to_do(store: EventStore) -> None:
         (2, 3, False),
     ],
 )
-def test_what_is_expected_of_a_stream(store: EventStore, connection: Connection, expected: int, before: int, fits: bool) -> None:
+def test_what_is_expected_of_a_stream(
+    store: EventStore,
+    connection: Connection,
+    expected: int,
+    before: int,
+    fits: bool,  # noqa: FBT001 - a parameter
+) -> None:
     if before:
         store.append(ACCOUNT, [DEPOSITED] * before)
     if fits:
@@ -208,7 +216,9 @@ def test_a_delete_ends_a_stream_and_a_later_event_opens_it_again(store: EventSto
     assert status() is StreamStatus.DELETED
     store.append(ACCOUNT, [NewEvent("Closed", kind=Kind.DELETE), DEPOSITED])
     assert status() is StreamStatus.OPEN
-    store.append_streams([StreamAppend(ACCOUNT, [NewEvent("Closed", kind=Kind.DELETE), NewEvent("Seen", kind=Kind.NOTE)])])
+    store.append_streams(
+        [StreamAppend(ACCOUNT, [NewEvent("Closed", kind=Kind.DELETE), NewEvent("Seen", kind=Kind.NOTE)])]
+    )
     assert status() is StreamStatus.DELETED
 
 
@@ -267,7 +277,9 @@ def test_an_expired_key_is_free(store: EventStore, connection: Connection) -> No
     assert store.append(ACCOUNT, DEPOSITED, idempotency_key="k").duplicate
 
 
-def test_a_key_of_the_context_covers_its_block_and_is_refused_afterwards(store: EventStore, connection: Connection) -> None:
+def test_a_key_of_the_context_covers_its_block_and_is_refused_afterwards(
+    store: EventStore, connection: Connection
+) -> None:
     with context(idempotency_key="k"):
         store.append(ACCOUNT, DEPOSITED)
         store.append(ACCOUNT, WITHDRAWN)
@@ -291,7 +303,9 @@ def test_a_key_of_the_context_is_not_taken_in_a_transaction_of_its_own(library: 
         EventStore(connection).append(ACCOUNT, DEPOSITED)
 
 
-@pytest.mark.parametrize("options", [{"idempotency_key": ""}, {"idempotency_key": "a\0b"}, {"idempotency_key": "x" * 1001}])
+@pytest.mark.parametrize(
+    "options", [{"idempotency_key": ""}, {"idempotency_key": "a\0b"}, {"idempotency_key": "x" * 1001}]
+)
 def test_a_key_that_is_none_is_refused(store: EventStore, options: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="idempotency_key must be 1 to 1,000 characters"):
         store.append(ACCOUNT, DEPOSITED, **options)

@@ -57,7 +57,9 @@ def test_every_method(run: Callable[..., None]) -> None:
         with context(user_id="ana"):
             result = await store.append(ACCOUNT, NewEvent("Set", {"a": 1}), expected=ExpectedVersion.NO_STREAM)
         assert result.positions == (1,)
-        appends = [StreamAppend(StreamId("Meter", str(number)), [NewEvent("Read", {"n": number})]) for number in range(25)]
+        appends = [
+            StreamAppend(StreamId("Meter", str(number)), [NewEvent("Read", {"n": number})]) for number in range(25)
+        ]
         assert (await store.append_streams(appends[:2])).versions == (1, 1)
         assert (await store.append_many(appends, batch_size=10)).events == 25
         await store.save_snapshot(ACCOUNT, 1, {"a": 1})

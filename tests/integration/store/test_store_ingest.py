@@ -17,6 +17,7 @@ from lithair_sqla.errors import ConcurrencyError, InvalidEventError, OptionError
 from lithair_sqla.options import StorageConfig
 from lithair_sqla.schema.create import grant
 from lithair_sqla.store import EventStore, IngestSummary, batch, ingest
+from lithair_sqla.store.copy_rows import CopyRows, Origin, Reservation
 from lithair_sqla.types import Event, ExpectedVersion, Kind, NewEvent, StreamAppend, StreamId, StreamStatus
 
 if TYPE_CHECKING:
@@ -52,12 +53,16 @@ def read(store: EventStore) -> list[tuple[int, str, int, Any]]:
     return [(event.position, event.stream.key, event.version, event.data.get("n")) for event in store.read_all()]
 
 
-def test_the_road_is_copy_where_the_role_may_write_to_the_log(bulk: EventStore, writer: Engine, library: Engine) -> None:
+def test_the_road_is_copy_where_the_role_may_write_to_the_log(
+    bulk: EventStore, writer: Engine, library: Engine
+) -> None:
     assert type(ingest._road(bulk._channel)).__name__ == ("_CopyRoad" if writer is library else "_AppendRoad")
 
 
 def test_events_stand_in_the_order_given_across_batches(bulk: EventStore) -> None:
-    appends = [of(key, *numbers) for key, numbers in (("b", (1, 2)), ("a", (3,)), ("b", (4,)), ("c", (5, 6, 7)), ("a", (8,)))]
+    appends = [
+        of(key, *numbers) for key, numbers in (("b", (1, 2)), ("a", (3,)), ("b", (4,)), ("c", (5, 6, 7)), ("a", (8,)))
+    ]
     progress: list[int] = []
     assert bulk.append_many(iter(appends), batch_size=3, progress=progress.append) == IngestSummary(8, 4, 1, 8)
     assert progress == [3, 4, 7, 8]
@@ -77,7 +82,12 @@ def test_everything_an_event_carries_comes_back(bulk: EventStore) -> None:
     own, correlation, causation = (UUID(int=number) for number in (1, 2, 3))
     config = StorageConfig(node_id=9)
     full = NewEvent(
-        "Moved", {"x": Decimal("1.50")}, {"by": "é"}, schema_version=7, event_id=own, meta={"host": "a", "shared": "event"}
+        "Moved",
+        {"x": Decimal("1.50")},
+        {"by": "é"},
+        schema_version=7,
+        event_id=own,
+        meta={"host": "a", "shared": "event"},
     )
     events = [full, NewEvent("Seen", kind=Kind.NOTE, meta={}), NewEvent("Closed", kind=Kind.DELETE)]
     with context(user_id="ana", correlation_id=correlation, causation_id=causation, meta={"app": "x", "shared": "ctx"}):
@@ -131,7 +141,9 @@ def test_a_deleted_stream_is_opened_again(bulk: EventStore) -> None:
     ],
 )
 def test_a_stream_that_comes_again_is_where_its_first_events_left_it(
-    bulk: EventStore, expected: tuple[int, int], fits: bool
+    bulk: EventStore,
+    expected: tuple[int, int],
+    fits: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     for batch_size in (1, 3, 100):
         one, two = (f"{batch_size}-{number}" for number in (1, 2))
@@ -267,8 +279,8 @@ def test_positions_drawn_by_others_in_between_leave_gaps_that_copy_follows(libra
         for number in range(4):
             found.add(StreamId("Meter", str(number)), -2, [NewEvent("Read", {"n": number})])
         row = store._channel.row(store._channel.statements.reserve, (0, found.streams_json(with_status=True), 4, False))
-        gapped = ingest.Reservation(*row)._replace(positions=[1, 3, 7, 8])
-        rows = ingest.CopyRows(found, gapped, ingest.Origin(0, "ana", None, None, None, None))
+        gapped = Reservation(*row)._replace(positions=[1, 3, 7, 8])
+        rows = CopyRows(found, gapped, Origin(0, "ana", None, None, None, None))
         connection.exec_driver_sql("SELECT setval('lithair_position', 8)")
         names = ", ".join(f'"{name}"' for name in rows.columns)
         ingest._copy(store._channel.driver, f"COPY lithair_events ({names}) FROM STDIN (FORMAT BINARY)", rows)

@@ -86,7 +86,9 @@ def test_a_walk_through_a_stream_ends_where_the_stream_was_at_its_start(ten: Eve
     assert [first.version, *(event.version for event in walk)] == list(range(1, 11))
 
 
-def test_a_page_is_a_statement_and_a_stream_two(ten: EventStore, library: Engine, count_statements: Callable[..., Any]) -> None:
+def test_a_page_is_a_statement_and_a_stream_two(
+    ten: EventStore, library: Engine, count_statements: Callable[..., Any]
+) -> None:
     with count_statements(library) as counted:
         ten.read_stream(ACCOUNT)
     assert len(counted) == 2
@@ -97,7 +99,9 @@ def test_a_page_is_a_statement_and_a_stream_two(ten: EventStore, library: Engine
 
 def test_what_an_event_holds_is_what_python_gave(ten: EventStore) -> None:
     now = datetime.now(UTC)
-    ten.append(("Value", "1"), NewEvent("Set", {"price": Decimal("12.500"), "tags": ["a", None], "at": now}, meta={"n": 1}))
+    ten.append(
+        ("Value", "1"), NewEvent("Set", {"price": Decimal("12.500"), "tags": ["a", None], "at": now}, meta={"n": 1})
+    )
     [event] = ten.read_stream(("Value", "1"))
     assert event.data == {"price": 12.5, "tags": ["a", None], "at": now.isoformat().replace("+00:00", "Z")}
     assert event.meta == {"n": 1}
@@ -116,8 +120,8 @@ def test_numbers_are_exact_where_asked(ten: EventStore, connection: Connection) 
 def test_a_number_that_no_float_holds_is_read_all_the_same(ten: EventStore, connection: Connection) -> None:
     huge = "1" + "0" * 400 + ".5"
     connection.exec_driver_sql(
-        "SELECT lithair_append(0, '[{\"n\":\"Value\",\"k\":\"1\",\"c\":1,\"e\":-2}]', "
-        f"'[{{\"s\":1,\"o\":1,\"k\":\"u\",\"t\":\"Set\",\"v\":1,\"d\":{{\"x\":{huge},\"y\":0.5,\"z\":{'9' * 5000}}}}}]')"
+        'SELECT lithair_append(0, \'[{"n":"Value","k":"1","c":1,"e":-2}]\', '
+        f'\'[{{"s":1,"o":1,"k":"u","t":"Set","v":1,"d":{{"x":{huge},"y":0.5,"z":{"9" * 5000}}}}}]\')'
     )
     [event] = ten.read_stream(("Value", "1"))
     assert event.data == {"x": Decimal(huge), "y": 0.5, "z": Decimal("9" * 5000)}

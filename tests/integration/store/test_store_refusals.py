@@ -12,7 +12,6 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from lithair_sqla.errors import (
     ConnectionLostError,
     InvalidEventError,
-    LithairError,
     OptionError,
     OrderedReadError,
     PartitionGapError,
@@ -23,7 +22,7 @@ from lithair_sqla.errors import (
 from lithair_sqla.options import StorageConfig
 from lithair_sqla.schema.tables import LibraryTables
 from lithair_sqla.store import MAX_APPEND_BYTES, MAX_EVENT_BYTES, EventStore
-from lithair_sqla.types import Kind, NewEvent, StreamAppend, StreamId
+from lithair_sqla.types import Event, Kind, NewEvent, StreamAppend, StreamId
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +97,18 @@ def test_a_stream_that_cannot_be_is_refused(store: EventStore, stream: Any, reas
 
 @pytest.mark.parametrize(
     "text_",
-    ["'; DROP TABLE lithair_events; --", '"', "\\", "%s %(x)s %", "$$", "{{schema}}", "\n\t", "é 漢 \U0001f600", " ", "lithair.events"],
+    [
+        "'; DROP TABLE lithair_events; --",
+        '"',
+        "\\",
+        "%s %(x)s %",
+        "$$",
+        "{{schema}}",
+        "\n\t",
+        "é 漢 \U0001f600",
+        " ",
+        "lithair.events",
+    ],
 )
 def test_malicious_names_are_just_names(store: EventStore, connection: Connection, text_: str) -> None:
     stream = StreamId(text_, text_ * 2)
@@ -123,7 +133,7 @@ def test_the_longest_name_and_key_fit_into_the_index(store: EventStore) -> None:
 
 def test_more_than_an_append_carries_is_refused_and_an_ingest_takes_it(store: EventStore) -> None:
     events = [NewEvent("Set", {"a": "x" * 15_000_000})] * 3
-    assert 45_000_000 > MAX_APPEND_BYTES
+    assert MAX_APPEND_BYTES < 45_000_000
     with pytest.raises(InvalidEventError, match="MAX_APPEND_BYTES"):
         store.append(ACCOUNT, events)
     assert store.append_many([StreamAppend(StreamId(*ACCOUNT), events)]).events == 3
@@ -139,7 +149,8 @@ def test_the_densest_json_that_an_append_carries_fits_into_jsonb(store: EventSto
 
 def test_what_only_the_database_finds_too_large_is_explained(store: EventStore, connection: Connection) -> None:
     key = "(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 200) n)"
-    long_key = f"SELECT lithair_append(0, json_build_array(json_build_object('n', 'A', 'k', {key}, 'c', 1, 'e', -2)), '[{{}}]')"
+    stream = f"json_build_object('n', 'A', 'k', {key}, 'c', 1, 'e', -2)"
+    long_key = f"SELECT lithair_append(0, json_build_array({stream}), '[{{}}]')"
     for statement, reason in (
         (long_key, "too large for a jsonb value, or its stream's name and key are too long"),
         ("SELECT repeat('[', 20000)::jsonb", "nested too deeply"),
@@ -159,17 +170,27 @@ def test_streams_of_a_table_take_notes_only(store: EventStore, connection: Conne
         )
     )
     note = NewEvent("Seen", kind=Kind.NOTE)
-    with pytest.raises(WriteRefusedError, match="the streams of Account belong to a table.*append a note"), connection.begin_nested():
-        store.append_streams([StreamAppend(StreamId("Other", "1"), [NewEvent("Set")]), StreamAppend(StreamId(*ACCOUNT), [note, NewEvent("Set")])])
+    with (
+        pytest.raises(WriteRefusedError, match=r"the streams of Account belong to a table.*append a note"),
+        connection.begin_nested(),
+    ):
+        store.append_streams(
+            [
+                StreamAppend(StreamId("Other", "1"), [NewEvent("Set")]),
+                StreamAppend(StreamId(*ACCOUNT), [note, NewEvent("Set")]),
+            ]
+        )
     with pytest.raises(WriteRefusedError, match="its guard takes their snapshots"), connection.begin_nested():
         store.save_snapshot(ACCOUNT, 1, {})
-    assert store.append_streams([StreamAppend(StreamId("Other", "1"), [NewEvent("Set")]), StreamAppend(StreamId(*ACCOUNT), [note])]).versions == (1, 1)
+    assert store.append_streams(
+        [StreamAppend(StreamId("Other", "1"), [NewEvent("Set")]), StreamAppend(StreamId(*ACCOUNT), [note])]
+    ).versions == (1, 1)
 
 
 # ------------------------------------------------------------------------------------------------- the database
 
 
-CALLS = [
+CALLS: list[Callable[[EventStore], Any]] = [
     lambda store: store.append(ACCOUNT, NewEvent("Set")),
     lambda store: store.append_many([StreamAppend(StreamId(*ACCOUNT), [NewEvent("Set")])]),
     lambda store: store.read_stream(ACCOUNT),
@@ -193,7 +214,7 @@ def test_a_database_without_the_library_says_what_to_run(engine: Engine, config:
 def test_functions_of_another_version_say_what_to_run(library: Engine) -> None:
     with library.begin() as connection:
         connection.execute(text("DROP FUNCTION lithair_append"))
-    with library.connect() as connection, pytest.raises(SchemaMissingError, match="lithair_append.*create_all"):
+    with library.connect() as connection, pytest.raises(SchemaMissingError, match=r"lithair_append.*create_all"):
         EventStore(connection).append(ACCOUNT, NewEvent("Set"))
 
 
@@ -216,7 +237,7 @@ def test_a_gap_in_the_log_says_what_to_run_and_running_it_mends_it(library: Engi
     # Nobody can make the leaf: its name is taken by something that is no leaf.
     with library.begin() as connection:
         far()
-        connection.exec_driver_sql('CREATE TABLE lithair_parts.lithair_events_p049999 (n int)')
+        connection.exec_driver_sql("CREATE TABLE lithair_parts.lithair_events_p049999 (n int)")
     with library.connect() as connection:
         store = EventStore(connection)
         for call in CALLS[:2]:
@@ -238,11 +259,13 @@ def test_a_check_violation_of_the_users_own_is_left_alone(library: Engine) -> No
         for statement in ("INSERT INTO lithair_own_events VALUES (0)", "INSERT INTO other_events VALUES (0)"):
             with pytest.raises(DBAPIError) as caught, connection.begin_nested():
                 connection.exec_driver_sql(statement)
-            assert not isinstance(caught.value, LithairError)
+            assert type(caught.value).__module__ == "sqlalchemy.exc"
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_connection_lost_in_the_middle_is_an_error_of_ours(library: Engine, call: Callable[[EventStore], Any]) -> None:
+def test_a_connection_lost_in_the_middle_is_an_error_of_ours(
+    library: Engine, call: Callable[[EventStore], Any]
+) -> None:
     with library.connect() as connection:
         store = EventStore(connection)
         store.append(ACCOUNT, NewEvent("Set"))
@@ -297,6 +320,9 @@ def test_our_errors_come_through_plain_sql_too(library: Engine) -> None:
 
 def test_an_error_of_the_users_own_in_a_callback_is_not_touched(store: EventStore) -> None:
     store.append(ACCOUNT, NewEvent("Set", {"a": 1}))
-    with pytest.raises(ZeroDivisionError):
-        store.load(ACCOUNT, fold=lambda state, event: state if 1 // 0 else state)
 
+    def broken(_: dict[str, Any], event: Event) -> dict[str, Any]:
+        raise ZeroDivisionError(event.type)
+
+    with pytest.raises(ZeroDivisionError, match="Set"):
+        store.load(ACCOUNT, fold=broken)
