@@ -34,6 +34,9 @@ COMMA := ,
 LITHAIR_TEST_POSTGRES ?= wheel$(if $(wildcard /usr/lib/postgresql/*/bin/postgres),$(COMMA)system)
 export LITHAIR_TEST_POSTGRES
 
+# Each worker has servers of its own. WORKERS=0 runs the tests one after the other.
+WORKERS ?= auto
+
 .PHONY: help demo test check lint format types layers pytest bench bench-full measure soak lock clean
 .DELETE_ON_ERROR:
 
@@ -63,7 +66,7 @@ layers: $(VENV)/.dev ## imports go one way (import-linter)
 	$(BIN)/lint-imports
 
 pytest: $(VENV)/.dev ## the tests alone (ARGS="-k name")
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 $(ARGS)
 
 soak: $(VENV)/.dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m soak --timeout 3600 --session-timeout 7200 $(ARGS)
