@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Dialect, Engine, Table, event
 
@@ -18,12 +18,14 @@ from lithair_sqla.model.announcing import NO_CONTEXT, announce, forget_savepoint
 from lithair_sqla.model.reach import refusing_tables, tables_written, writes_unknown
 from lithair_sqla.schema.check import check_functions, check_guards, raise_first
 from lithair_sqla.schema.create import names_in
+from lithair_sqla.schema.guards import Guard, guard_of
 from lithair_sqla.schema.names import Names
 from lithair_sqla.schema.tables import LibraryTables
 
 __all__ = ["prepare"]
 
-_checked: WeakKeyDictionary[Dialect, dict[Names, WeakSet[Table]]] = WeakKeyDictionary()
+_checked: WeakKeyDictionary[Dialect, dict[Names, WeakKeyDictionary[Table, Guard | None]]] = WeakKeyDictionary()
+"""The guards that tables were declared to have when they were looked for in an engine's database, and found."""
 
 
 @event.listens_for(Engine, "before_execute")
@@ -62,9 +64,9 @@ def prepare(connection: Connection, tables: Iterable[Table]) -> None:
     """
     tables = tuple(tables)
     names = names_in(connection, LibraryTables.of(tables[0].metadata).config)
-    known = _checked.setdefault(connection.dialect, {}).setdefault(names, WeakSet())
-    if not known.issuperset(tables):
-        new = [table for table in tables if table not in known]
+    known = _checked.setdefault(connection.dialect, {}).setdefault(names, WeakKeyDictionary())
+    new = [table for table in tables if known.get(table) is not guard_of(table)]
+    if new:
         raise_first([*check_functions(connection, names), *check_guards(connection, new, names)])
-        known.update(new)
+        known.update((table, guard_of(table)) for table in new)
     announce(connection, names=names, refusing=refusing_tables(tables))
