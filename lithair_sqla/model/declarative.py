@@ -27,6 +27,7 @@ from lithair_sqla.options import (
     merge_column_options,
 )
 from lithair_sqla.schema.guards import INFO_KEY, Guard, key_columns
+from lithair_sqla.schema.indexes import declare_indexes
 from lithair_sqla.schema.tables import METADATA_KEY, LibraryTables
 
 if TYPE_CHECKING:
@@ -174,26 +175,35 @@ def declare(
             raise OptionError(
                 f"{name}: __persistence__ of a single-table subclass must be its parent's: one table, one guard"
             )
-        events = {**declared.column_events, **_column_events(mapper, table, name, columns)}
+        records = _column_records(mapper, table, name, columns)
+        events = {**declared.column_events, **_column_events(table, records)}
         table.info[INFO_KEY] = Guard(
             stream=declared.stream,
             persistence=declared.persistence,
             column_events=events,
             schema_version=declared.schema_version,
         )
+        _declare_indexes(table, records, name)
         return
     _check_types(table, name)
     stream = options.persistence.name or name
     _claim_stream(table, stream)
     LibraryTables.of(table.metadata)
+    records = _column_records(mapper, table, name, columns)
     guard = Guard(
         stream=stream,
         persistence=options.persistence,
-        column_events=_column_events(mapper, table, name, columns),
+        column_events=_column_events(table, records),
         schema_version=options.schema_version,
     )
     key_columns(table, guard)
     table.info[INFO_KEY] = guard
+    _declare_indexes(table, records, name)
+
+
+def _declare_indexes(table: Table, records: Mapping[str, ColumnRecord], owner: str) -> None:
+    config = LibraryTables.of(table.metadata).config
+    declare_indexes(table, records, owner=owner, full_text=config.full_text_index_enabled is not False)
 
 
 def _check_types(table: Table, owner: str) -> None:
@@ -214,38 +224,43 @@ def declare_table(table: Table, persistence: Persistence, *, columns: Mapping[st
     stream = persistence.name or table.name
     _claim_stream(table, stream)
     LibraryTables.of(table.metadata)
-    events = {}
+    records = {}
     for column in table.columns:
         info = merge_column_options(column.info, columns.get(column.name, {}), owner=table.fullname, column=column.name)
-        options = column_options(info, owner=table.fullname, column=column.name)
+        records[column.key] = options = column_options(info, owner=table.fullname, column=column.name)
         _check_encrypted(column, options, table.fullname)
-        if options.persistence.event is not None:
-            events[column.name] = options.persistence.event
     guard = Guard(
         stream=stream,
         persistence=persistence,
-        column_events=events,
+        column_events=_column_events(table, records),
         keys=() if table.primary_key.columns else tuple(column.name for column in table.columns),
     )
     key_columns(table, guard)
     table.info[INFO_KEY] = guard
+    _declare_indexes(table, records, table.fullname)
 
 
-def _column_events(
+def _column_records(
     mapper: Mapper[Any], table: Table, owner: str, columns: Mapping[str, Mapping[str, Any]] | None
-) -> dict[str, str]:
+) -> dict[str, ColumnRecord]:
     declared = getattr(mapper.class_, "__lithair_columns__", {}) if columns is None else columns
     for name in declared:
         if name not in table.columns and name not in mapper.attrs:
             raise OptionError(f"{owner}: __lithair_columns__ names {name!r}, which is not a column of {table.fullname}")
-    events: dict[str, str] = {}
+    records: dict[str, ColumnRecord] = {}
     for column in table.columns:
         info = _info_of(mapper, column, declared)
-        options = column_options(info, owner=owner, column=column.name)
+        records[column.key] = options = column_options(info, owner=owner, column=column.name)
         _check_encrypted(column, options, owner)
-        if options.persistence.event is not None:
-            events[column.name] = options.persistence.event
-    return events
+    return records
+
+
+def _column_events(table: Table, records: Mapping[str, ColumnRecord]) -> dict[str, str]:
+    return {
+        table.columns[key].name: record.persistence.event
+        for key, record in records.items()
+        if record.persistence.event is not None
+    }
 
 
 def _check_encrypted(column: Column[Any], options: ColumnRecord, owner: str) -> None:

@@ -40,7 +40,6 @@ def later(comes_with: str, *values: object) -> Status:
 
 
 _PACKED: Final = later("packed events")
-_INDEXES: Final = later("generated indexes")
 _CACHE: Final = later("the cache")
 _TIERS: Final = later("storage tiers")
 _EVOLUTION: Final = later("event shapes that change")
@@ -76,8 +75,8 @@ BUILT: Mapping[str, Status] = {
     "Migration.from_version": _EVOLUTION,
     "Migration.strategy": _EVOLUTION,
     "persistence.event": YES,
-    "persistence.indexed": _INDEXES,
-    "persistence.bloom_filter": _INDEXES,
+    "persistence.indexed": YES,
+    "persistence.bloom_filter": later("existence filters"),
     "persistence.encrypted": YES,
     "persistence.searchable": YES,
     "persistence.compressed": _PACKED,
@@ -85,13 +84,13 @@ BUILT: Mapping[str, Status] = {
     "persistence.replicated": later("replicas"),
     "persistence.consistent_read": later("replicas"),
     "lifecycle.audited": later("the audit trail"),
-    "index.type": _INDEXES,
-    "index.unique": _INDEXES,
-    "index.fields": _INDEXES,
-    "index.optimize_for": _INDEXES,
-    "index.language": _INDEXES,
-    "index.precision": _INDEXES,
-    "index.events": _INDEXES,
+    "index.type": YES,
+    "index.unique": YES,
+    "index.fields": YES,
+    "index.optimize_for": YES,
+    "index.language": YES,
+    "index.precision": YES,
+    "index.events": later("indexes on the log"),
     "caching.hot_data": _CACHE,
     "caching.pin_in_memory": _CACHE,
     "caching.searchable_index": _CACHE,
@@ -124,7 +123,7 @@ BUILT: Mapping[str, Status] = {
     "StorageConfig.cache_write_strategy": _CACHE,
     "StorageConfig.index_bloom_filter_size": later("the index of position ranges"),
     "StorageConfig.index_update_batch_size": later("the index of position ranges"),
-    "StorageConfig.full_text_index_enabled": _INDEXES,
+    "StorageConfig.full_text_index_enabled": YES,
     "StorageConfig.retention_policy": later("retention"),
     "StorageConfig.compaction_schedule": _TIERS,
 }

@@ -88,10 +88,10 @@ class IndexColumn(OptionRecord):
     Attributes:
         type: what it answers: order and equality, equality, ranges of a growing value, words, places.
         unique: no value twice; for ``"btree"``.
-        fields: the columns it spans, where it is more than this one.
+        fields: the columns it spans, where they are more than this one, which is among them.
         optimize_for: ``"time_series"``: values grow with time; for ``"range"``.
         language: two letters, or a text search configuration of PostgreSQL; for ``"full_text"``.
-        precision: for ``"geo_spatial"``.
+        precision: how exact ``near()`` is: the box around the circle, on a plane, on the globe; for ``"geo_spatial"``.
         events: the index stands on the events' field too.
     """
 

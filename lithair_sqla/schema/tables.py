@@ -31,6 +31,7 @@ from sqlalchemy.schema import conv
 from sqlalchemy.types import UserDefinedType
 
 from lithair_sqla.options import StorageConfig
+from lithair_sqla.schema.indexes import enable_full_text
 
 __all__ = ["METADATA_KEY", "InternalChar", "LibraryTables"]
 
@@ -99,6 +100,7 @@ class LibraryTables:
                 return known
         made = _define(metadata, config or StorageConfig(schema=metadata.schema))
         metadata.info[METADATA_KEY] = made
+        enable_full_text(metadata, enabled=made.config.full_text_index_enabled is not False)
         return made
 
 
