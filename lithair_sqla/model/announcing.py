@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 from sqlalchemy import Connection, Engine, Pool, event
+from sqlalchemy.sql.elements import SavepointClause
 
 from lithair_sqla.context import IDEMPOTENCY_TTL, Context, current_context
 from lithair_sqla.errors import CommandError
@@ -146,10 +147,11 @@ def _take_back(dbapi_connection: Any, info: dict[Any, Any]) -> None:
             cursor.close()
 
 
-@event.listens_for(Engine, "savepoint")
-def _savepoint(connection: Connection, name: str) -> None:
-    if connection in _sent:
-        _savepoints.setdefault(connection, {})[name] = _sent[connection]
+@event.listens_for(Engine, "before_execute")
+def _before_execute(connection: Connection, clauseelement: Any, *_: Any) -> None:
+    """Remember what stands when a savepoint begins; the event for that does not know its name."""
+    if isinstance(clauseelement, SavepointClause) and connection in _sent:
+        _savepoints.setdefault(connection, {})[clauseelement.ident] = _sent[connection]
 
 
 @event.listens_for(Engine, "rollback_savepoint")

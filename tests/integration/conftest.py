@@ -89,6 +89,14 @@ def server_version(engine: Engine) -> int:
 
 
 @pytest.fixture
+def two_phases(engine: Engine) -> None:
+    """Skip a test where the server takes no prepared transactions (the tests' own does)."""
+    with engine.connect() as connection:
+        if connection.exec_driver_sql("SHOW max_prepared_transactions").scalar_one() == "0":
+            pytest.skip("this PostgreSQL takes no prepared transactions")
+
+
+@pytest.fixture
 def role(engine: Engine, database_url: URL) -> Iterator[Callable[..., Engine]]:
     """Make a role without any rights and an engine that connects as it."""
     made: list[tuple[str, Engine]] = []
