@@ -22,7 +22,7 @@ class AsyncPastSession(AsyncSession):
     What a ``PastSession`` refuses is refused here; so is what an ``AsyncSession`` needs a connection of its own for.
     """
 
-    sync_session: PastSession
+    sync_session: PastSession  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self, live: AsyncSession, asked: Any, *, live_tables: Iterable[type | Table] = (), explain: bool = False
@@ -31,7 +31,7 @@ class AsyncPastSession(AsyncSession):
             return PastSession(live.sync_session, asked, live_tables=live_tables, explain=explain)
 
         self.live = live
-        super().__init__(sync_session_class=past)  # type: ignore[arg-type]
+        super().__init__(sync_session_class=past)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
     async def __aenter__(self) -> Self:
         """Look the moment up, where there is one store to look in."""

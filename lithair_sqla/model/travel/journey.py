@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import CTE, Connection, Table, TextClause
+from sqlalchemy import CTE, Connection, FunctionElement, Table, TextClause
 from sqlalchemy.orm import FromStatement, ORMExecuteState
+from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.lambdas import StatementLambdaElement
 from sqlalchemy.sql.selectable import CompoundSelect, Select, TextualSelect
 
@@ -24,7 +25,7 @@ from lithair_sqla.schema.guards import guard_of, shape_of
 from lithair_sqla.schema.tables import LibraryTables
 from lithair_sqla.store.execution import Channel
 
-__all__ = ["Explanation", "Journeys"]
+__all__ = ["Explanation", "Journeys", "for_reading"]
 
 _TABLES_KEPT: Final = 1_000
 
@@ -80,7 +81,7 @@ class Journeys:
         Raises:
             PastSessionError: it is not a read, or reads what has no past.
         """
-        statement = _readable(state.statement)
+        statement: Any = for_reading(state.statement)
         core: Any = statement.element if isinstance(statement, FromStatement) else statement
         parameters = state.parameters if isinstance(state.parameters, dict) else {}
         reading, values = read(statement, connection.dialect, parameters)
@@ -153,13 +154,26 @@ class Journeys:
         return foldings.get((table, target, names), lambda: Folding(table, target, names, shape_of(table, config)))
 
 
-def _readable(statement: Any) -> Any:
-    """Return a statement in a form that shadows can be added to, or refuse it."""
+def for_reading(statement: Any) -> Any:
+    """Return a statement in a form that shadows can be added to, or refuse it.
+
+    It is asked before any listener of another's hears of the statement: some prepare what they take for a write.
+
+    Raises:
+        PastSessionError: it writes, or is not a select.
+    """
     if isinstance(statement, StatementLambdaElement):
         statement = statement._resolved  # noqa: SLF001 - no public way
+    if isinstance(statement, FunctionElement):
+        return statement.select()
     inner = statement.element if isinstance(statement, FromStatement) else statement
     if isinstance(inner, (Select, CompoundSelect)):
         return statement
+    if isinstance(inner, UpdateBase):
+        raise PastSessionError(
+            f"a session on the past is read-only: {type(inner).__name__.upper()} has no place in it; "
+            "write with the live session"
+        )
     if isinstance(inner, (TextClause, TextualSelect)):
         raise PastSessionError("in a session on the past, what text() reads cannot be told: write it as select()")
     raise PastSessionError(f"a session on the past reads select() and nothing else, not {type(inner).__name__}")

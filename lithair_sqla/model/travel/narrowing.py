@@ -166,7 +166,7 @@ def narrowings(
                 for (place, column), held in facts.held.items()
                 if place == reference and held.parameter in names
             }
-            found.setdefault(_table_of(reference), []).append(terms)  # type: ignore[arg-type]
+            found.setdefault(_table_of(reference), []).append(terms)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     return {
         table: Narrowing(tuple(references))
         for table, references in found.items()

@@ -5,6 +5,9 @@ does not name. So it is compiled once more with a compiler that takes notes: the
 (for ``narrowing``), and whatever has no place in a session on the past. They are kept by the statement's cache key.
 """
 
+# The compiler's methods that are extended here are another base's.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import copy

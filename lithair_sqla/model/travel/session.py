@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn, Self
 
-from sqlalchemy import Connection, FunctionElement, Table, event, inspect, text
+from sqlalchemy import Connection, Table, event, inspect, text
 from sqlalchemy.exc import UnboundExecutionError
-from sqlalchemy.orm import FromStatement, Mapper, ORMExecuteState, Query, Session
-from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.orm import Mapper, ORMExecuteState, Query, Session
 
 from lithair_sqla.errors import MomentError, OptionError, PastSessionError
 from lithair_sqla.model.declarative import event_sourced_mappers, tables_of
-from lithair_sqla.model.travel.journey import Explanation, Journeys
+from lithair_sqla.model.travel.journey import Explanation, Journeys, for_reading
 from lithair_sqla.model.travel.moment import Moment, MomentLike, Moments, Within
 from lithair_sqla.options import StorageConfig
 from lithair_sqla.schema.tables import LibraryTables
@@ -144,15 +143,15 @@ class PastSession(Session):
 
     def execute(self, statement: Any, *args: Any, **keywords: Any) -> Any:
         """Read as of the moment; anything else is refused."""
-        return super().execute(_for_reading(statement), *args, **keywords)
+        return super().execute(for_reading(statement), *args, **keywords)
 
     def scalar(self, statement: Any, *args: Any, **keywords: Any) -> Any:
         """Read one value as of the moment; anything else is refused."""
-        return super().scalar(_for_reading(statement), *args, **keywords)
+        return super().scalar(for_reading(statement), *args, **keywords)
 
     def scalars(self, statement: Any, *args: Any, **keywords: Any) -> Any:
         """Read objects or values as of the moment; anything else is refused."""
-        return super().scalars(_for_reading(statement), *args, **keywords)
+        return super().scalars(for_reading(statement), *args, **keywords)
 
     def get_bind(self, mapper: Any = None, *, clause: Any = None, bind: Any = None, **_: Any) -> Connection:
         """Return the live session's connection for a mapper or statement, in that session's transaction."""
@@ -200,17 +199,6 @@ def _tables(named: type | Table) -> list[Table]:
     if not isinstance(mapper, Mapper):
         raise OptionError(f"as_of(…, live=[…]) names mapped classes and tables, not {named!r:.80}")
     return tables_of(mapper)
-
-
-def _for_reading(statement: Any) -> Any:
-    """Refuse what writes, before any listener of another's prepares it; make a select of a function."""
-    inner = statement.element if isinstance(statement, FromStatement) else statement
-    if isinstance(inner, UpdateBase):
-        raise PastSessionError(
-            f"a session on the past is read-only: {type(inner).__name__.upper()} has no place in it; "
-            "write with the live session"
-        )
-    return statement.select() if isinstance(statement, FunctionElement) else statement
 
 
 def _is_there(connection: Connection, config: StorageConfig) -> bool:
