@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from benchmarks.figures import summarise
+from benchmarks.figures import ratio, summarise
 from benchmarks.numbers import figure
-from benchmarks.records import CaseResult, Run, WorkloadResult
+from benchmarks.records import CaseResult, Outcome, Run, WorkloadResult
 
 __all__ = ["draw"]
 
@@ -36,6 +36,7 @@ class _Bar:
     median: float
     low: float
     high: float
+    ratio: float | None
 
 
 def draw(run: Run) -> str:
@@ -62,11 +63,14 @@ def draw(run: Run) -> str:
 
 def _bars(workload: WorkloadResult, case: CaseResult) -> list[_Bar]:
     metric = workload.metrics[0].name
+    base = case.outcomes.get(workload.baseline or "", Outcome()).samples.get(metric)
     found = []
     for subject, outcome in case.outcomes.items():
         if samples := outcome.samples.get(metric):
             summary = summarise(samples)
-            found.append(_Bar(subject, summary.median, summary.low, summary.high))
+            paired = subject != workload.baseline and base and len(base) == len(samples) and 0 not in base
+            times = ratio(samples, base).median if paired and base else None
+            found.append(_Bar(subject, summary.median, summary.low, summary.high, times))
     return found
 
 
@@ -74,7 +78,6 @@ def _panel(workload: WorkloadResult, case: CaseResult, bars: list[_Bar], top: in
     metric = workload.metrics[0]
     longest = max(bar.high for bar in bars) or 1
     scale = (_WIDTH - _LEFT - _RIGHT) / longest
-    base = next((bar.median for bar in bars if bar.subject == workload.baseline), 0)
     yield f'<text class="title" x="16" y="{top}">{escape(workload.title)}: {escape(case.label)}</text>'
     unit = escape(f"{metric.unit}, {metric.better} is better")
     yield f'<text class="unit" x="{_WIDTH - 16}" y="{top}" text-anchor="end">{unit}</text>'
@@ -83,9 +86,7 @@ def _panel(workload: WorkloadResult, case: CaseResult, bars: list[_Bar], top: in
         middle = y + _BAR / 2
         width = max(bar.median * scale, 1)
         colour = _COLOURS.get(bar.subject.split("_")[0], _PEER)
-        note = figure(bar.median)
-        if base and bar.subject != workload.baseline:
-            note += f" ({figure(bar.median / base)}×)"
+        note = figure(bar.median) + (f" ({figure(bar.ratio)}×)" if bar.ratio is not None else "")
         yield f'<text x="{_LEFT - 10}" y="{middle + 4:.1f}" text-anchor="end">{escape(bar.subject)}</text>'
         yield f'<rect x="{_LEFT}" y="{y}" width="{width:.1f}" height="{_BAR}" rx="2" fill="{colour}"/>'
         yield (

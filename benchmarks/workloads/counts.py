@@ -27,9 +27,9 @@ class Counts(Workload):
     baseline = "plain"
     cases = (
         Case(label="1 new object", params={"what": "insert", "rows": 1}, rounds=1, warmups=2),
-        Case(label="1,000 new objects", params={"what": "insert", "rows": 1_000}, rounds=1, warmups=2),
+        Case(label="100 new objects", params={"what": "insert", "rows": 100}, rounds=1, warmups=2),
         Case(label="1 changed object", params={"what": "update", "rows": 1}, rounds=1, warmups=2),
-        Case(label="1,000 changed objects", params={"what": "update", "rows": 1_000}, rounds=1, warmups=2),
+        Case(label="100 changed objects", params={"what": "update", "rows": 100}, rounds=1, warmups=2),
     )
 
     def prepare(self) -> None:
