@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from lithair_sqla.context import context
 from lithair_sqla.errors import ConcurrencyError, LithairError
-from lithair_sqla.model import after_flush as _after_flush  # noqa: F401 - sessions become ours
-from lithair_sqla.model import encryption as _encryption  # noqa: F401 - swaps the types of encrypted columns
-from lithair_sqla.model import hooks as _hooks  # noqa: F401 - they check and announce
+from lithair_sqla.model import after_flush, encryption, hooks
 from lithair_sqla.model.adopt import adopt, enrol
 from lithair_sqla.model.audit import audit
 from lithair_sqla.model.commands import emits, expect, record
@@ -19,10 +17,14 @@ from lithair_sqla.model.history import history
 from lithair_sqla.model.rebuild import rebuild
 from lithair_sqla.model.travel import as_of, before
 from lithair_sqla.options import Persistence, StorageConfig, persistence
+from lithair_sqla.query import finders
 from lithair_sqla.runtime import Lithair
 from lithair_sqla.schema.create import create_all
 from lithair_sqla.store import AsyncEventStore, EventStore
 from lithair_sqla.types import Event, ExpectedVersion, NewEvent, StreamId
+
+_LISTENING = (after_flush, encryption, finders, hooks)
+"""Imported for their listeners: sessions become ours, encrypted columns sealed, finders generated."""
 
 __all__ = [
     "AsyncEventStore",

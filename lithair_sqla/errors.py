@@ -28,6 +28,7 @@
      │    └── UpcastError                LTH501   an event whose shape cannot be brought to today's
      ├── MomentError                     LTH510   a moment that names no state
      ├── PastSessionError                LTH520   something a session on the past cannot do
+     ├── QueryError                      LTH530   a builder was asked for what is not there
      ├── EmbeddedPostgresError           LTH600   no PostgreSQL could be found or started
      └── EncryptionError                 LTH700   keys that are missing or cannot be used
           ├── UnknownKeyError            LTH701   a value is sealed with a key that the ring has not
@@ -65,6 +66,7 @@ __all__ = [
     "OrderedReadError",
     "PartitionGapError",
     "PastSessionError",
+    "QueryError",
     "ReplayError",
     "SchemaError",
     "SchemaMissingError",
@@ -282,6 +284,12 @@ class PastSessionError(LithairError):
     """Something that a session on the past cannot do: write, lock, run text, read a table without events."""
 
     code = "LTH520"
+
+
+class QueryError(LithairError, ValueError):
+    """A query or projection names a field, a span or a value that has no meaning there; suggests the nearest."""
+
+    code = "LTH530"
 
 
 class EmbeddedPostgresError(LithairError):

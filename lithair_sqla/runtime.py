@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData
+from sqlalchemy.orm import Session
 
 from lithair_sqla.codec.sealing import KeyRing
 from lithair_sqla.errors import NotSupportedYet
@@ -14,6 +15,7 @@ from lithair_sqla.model.places import Place
 from lithair_sqla.ops.health import health_check
 from lithair_sqla.ops.records import StorageHealthReport
 from lithair_sqla.options import StorageConfig
+from lithair_sqla.query import Query
 from lithair_sqla.schema.create import create_all, library_of
 from lithair_sqla.schema.tables import LibraryTables
 from lithair_sqla.store import EventStore
@@ -74,6 +76,10 @@ class Lithair:
     def store(self, connection: Connection) -> EventStore:
         """Return the log by way of a connection."""
         return EventStore(connection, library=self.library)
+
+    def query(self, where: Session | Connection) -> Query:
+        """Begin a question to the models or to the log."""
+        return Query(where, self.config, self.metadata)
 
     def audit(self, where: Place) -> AuditReport:
         """Replay every event-sourced table and compare it with its rows."""
