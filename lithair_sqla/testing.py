@@ -169,7 +169,7 @@ class AuditPlugin:
 @pytest.fixture
 def lithair_audit(request: pytest.FixtureRequest) -> Auditor:
     """Audit the test's event-sourced tables when it has passed; call it to name more of them."""
-    plugin: AuditPlugin = request.config.pluginmanager.get_plugin("lithair_sqla.audit")  # type: ignore[assignment]
+    plugin: AuditPlugin = request.config.pluginmanager.get_plugin("lithair_sqla.audit")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     return plugin.auditor_of(request.node)
 
 

@@ -50,7 +50,7 @@ class Point(UserDefinedType[tuple[float, float]]):
         """Spell it for DDL."""
         return "point"
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str | None]:  # noqa: ARG002 - SQLAlchemy's signature
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str | None]:  # noqa: ARG002 - SQLAlchemy's signature  # pyright: ignore[reportIncompatibleMethodOverride]
         """Write a place as the database does."""
 
         def process(value: Any) -> str | None:
@@ -61,7 +61,7 @@ class Point(UserDefinedType[tuple[float, float]]):
 
         return process
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], tuple[float, float] | None]:  # noqa: ARG002
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], tuple[float, float] | None]:  # noqa: ARG002  # pyright: ignore[reportIncompatibleMethodOverride]
         """Read a place."""
 
         def process(value: Any) -> tuple[float, float] | None:

@@ -29,7 +29,7 @@ def import_types(context: Any) -> None:
             rendering.imports.add(f"import {module}")
         return rendered
 
-    render_item.lithair = True  # type: ignore[attr-defined]
+    render_item.lithair = True  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
     context.opts["render_item"] = render_item
 
 

@@ -121,7 +121,7 @@ class Encrypted(TypeDecorator[Any]):
         plain = self._plain.write(value, dialect)
         return [blind_index(plain, ring.key(id_), self.place) for id_ in ring.ids()]
 
-    class comparator_factory(TypeDecorator.Comparator[Any]):  # noqa: N801 - SQLAlchemy's name for it
+    class comparator_factory(TypeDecorator.Comparator[Any]):  # noqa: N801 - SQLAlchemy's name for it  # pyright: ignore[reportIncompatibleVariableOverride]
         """Equality by the blind index; everything else on ciphertext is refused."""
 
         def operate(self, op: OperatorType, *other: Any, **keywords: Any) -> ColumnElement[Any]:
@@ -130,7 +130,7 @@ class Encrypted(TypeDecorator[Any]):
             Raises:
                 SealedQueryError: it has no meaning on ciphertext.
             """
-            sealed: Encrypted = self.type  # type: ignore[assignment]
+            sealed: Encrypted = self.type  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
             if op in _REFUSED:
                 raise SealedQueryError(
                     f"{sealed.place} is encrypted: {_REFUSED[op]} on ciphertext has no meaning. Read the rows, and do "

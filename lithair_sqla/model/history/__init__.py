@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 @overload
-def history(  # type: ignore[overload-overlap] # a class is an object too, but not one that is mapped
+def history(  # type: ignore[overload-overlap] # a class is an object too, but not one that is mapped  # pyright: ignore[reportOverlappingOverload]
     session: Session | scoped_session[Any], target: type[T], key: None = None
 ) -> ClassHistory[T]: ...
 
