@@ -20,25 +20,16 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
-    BigInteger,
-    Column,
     ColumnElement,
     Connection,
-    DateTime,
-    Integer,
-    MetaData,
     Numeric,
     Row,
     Select,
-    Table,
-    Text,
-    case,
-    func,
     literal,
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DataError
 
 from lithair_sqla.errors import QueryError
@@ -46,12 +37,11 @@ from lithair_sqla.model.declarative import model_options
 from lithair_sqla.options import StorageConfig
 from lithair_sqla.query.aggregates import Aggregate
 from lithair_sqla.query.fields import check_count, nearest
+from lithair_sqla.query.log import FACTS, LogTables
 from lithair_sqla.query.windows import Window, window_of
-from lithair_sqla.schema.create import names_in
 
 __all__ = ["Having", "Projection"]
 
-_FACTS: Final = ("key", "stream", "type", "actor", "version", "correlation_id", "causation_id")
 _MOST_NAME_BYTES: Final = 63
 _SAMPLE: Final = 1_000
 
@@ -205,18 +195,14 @@ class Projection:
         """
         if not self.aggregates and not self.groups:
             raise QueryError(f"projection {self.name!r} computes nothing yet: aggregate(…) says what")
-        events, streams = self._tables()
-        value = self._values(events, streams)
+        log = LogTables.of(self.connection, self.config)
         fields = dict.fromkeys([*self.groups, *(item.field for item in self.aggregates if item.field)])
         numbers = {field: f"field_{place}" for place, field in enumerate(fields)}
-        made_of = [value(field).label(numbers[field]) for field in fields]
+        made_of = [log.value(field).label(numbers[field]) for field in fields]
         if self.bucket is not None:
-            made_of.append(self.bucket.of(events.c.recorded_at).label("window"))
+            made_of.append(self.bucket.of(log.events.c.recorded_at).label("window"))
         source = (
-            select(events.c.position, *made_of)
-            .select_from(events.join(streams, streams.c.id == events.c.stream_id))
-            .where(*self._conditions(events, streams, value))
-            .cte(self.name)
+            select(log.events.c.position, *made_of).select_from(log.joined).where(*self._conditions(log)).cte(self.name)
         )
         columns: dict[str, ColumnElement[Any]] = {}
         if self.bucket is not None:
@@ -256,79 +242,37 @@ class Projection:
         check_count("stream", page, least=1)
         yield from self.connection.execute(self.statement, execution_options={"yield_per": page})
 
-    def _tables(self) -> tuple[Table, Table]:
-        names = names_in(self.connection, self.config)
-        metadata = MetaData()
-        events = Table(
-            f"{self.config.prefix}events", metadata,
-            Column("position", BigInteger), Column("stream_id", BigInteger), Column("version", BigInteger),
-            Column("tenant_id", Integer), Column("recorded_at", DateTime(timezone=True)), Column("type", Text),
-            Column("actor", Text), Column("correlation_id", UUID), Column("causation_id", UUID),
-            Column("data", JSONB), Column("payload", JSONB), schema=names.schema,
-        )  # fmt: skip
-        streams = Table(
-            f"{self.config.prefix}streams", metadata,
-            Column("id", BigInteger), Column("name", Text), Column("key", Text), schema=names.schema,
-        )  # fmt: skip
-        return events, streams
-
-    def _values(self, events: Table, streams: Table) -> Any:
-        facts = {
-            "key": streams.c.key,
-            "stream": streams.c.name,
-            **{name: events.c[name] for name in ("type", "actor", "version", "correlation_id", "causation_id")},
-        }
-
-        def value(field: str) -> ColumnElement[Any]:
-            if field in facts:
-                return func.to_jsonb(facts[field], type_=JSONB)
-            place, _, inner = field.partition(".")
-            if inner and place in {"payload", "data"}:
-                return events.c[place][inner]
-            candidates: list[Any] = [events.c.payload[field], events.c.data[field]]
-            if field.endswith("_id"):
-                owner = field.removesuffix("_id").replace("_", "")
-                candidates.append(case((func.lower(streams.c.name) == owner, func.to_jsonb(streams.c.key))))
-            return func.coalesce(*candidates, type_=JSONB)
-
-        return value
-
-    def _conditions(self, events: Table, streams: Table, value: Any) -> Iterator[ColumnElement[bool]]:
-        yield events.c.tenant_id == self.config.tenant_id
+    def _conditions(self, log: LogTables) -> Iterator[ColumnElement[bool]]:
+        yield log.events.c.tenant_id == self.config.tenant_id
         if self.types:
-            yield events.c.type.in_(self.types)
+            yield log.events.c.type.in_(self.types)
         if self.names:
-            yield streams.c.name.in_(self.names)
+            yield log.streams.c.name.in_(self.names)
         if self.since is not None:
-            yield events.c.recorded_at >= self.since
+            yield log.events.c.recorded_at >= self.since
         if self.until is not None:
-            yield events.c.recorded_at < self.until
+            yield log.events.c.recorded_at < self.until
         for field, wanted in self.equal:
-            yield value(field) == literal(wanted, JSONB)
+            yield log.value(field) == literal(wanted, JSONB)
 
     def _check_fields(self, rows: list[Row[Any]]) -> None:
         """Where a field gave nothing in any row, make sure that it is in some event at all."""
         for field in dict.fromkeys([*self.groups, *(item.field for item in self.aggregates)]):
             labels = [_label(field) if field in self.groups else ""]
             labels += [item.label for item in self.aggregates if item.field == field]
-            if field and rows and field not in _FACTS:
+            if field and rows and field not in FACTS:
                 seen = [row._mapping[label] for row in rows for label in labels if label]  # noqa: SLF001 - public
                 if not any(seen):
                     self._check_field_is_known(field)
 
     def _check_field_is_known(self, field: str) -> None:
-        events, streams = self._tables()
-        value = self._values(events, streams)
-        found = (
-            select(events.c.payload, events.c.data)
-            .select_from(events.join(streams, streams.c.id == events.c.stream_id))
-            .where(*self._conditions(events, streams, value))
-        )
-        if self.connection.execute(found.where(value(field).is_not(None)).limit(1)).first() is not None:
+        log = LogTables.of(self.connection, self.config)
+        found = select(log.events.c.payload, log.events.c.data).select_from(log.joined).where(*self._conditions(log))
+        if self.connection.execute(found.where(log.value(field).is_not(None)).limit(1)).first() is not None:
             return
-        newest = self.connection.execute(found.order_by(events.c.position.desc()).limit(_SAMPLE))
+        newest = self.connection.execute(found.order_by(log.events.c.position.desc()).limit(_SAMPLE))
         known = {name for row in newest for part in row if part for name in part}
-        raise QueryError(f"no event has a field {field!r}: {nearest(field, known | set(_FACTS))}")
+        raise QueryError(f"no event has a field {field!r}: {nearest(field, known | set(FACTS))}")
 
 
 _VERBS: Final[dict[str, Any]] = {

@@ -51,7 +51,8 @@ def shop(server: embedded.PostgresServer) -> Iterator[Engine]:
                 store.append_streams([StreamAppend(StreamId("Product", f"{number % 5 + 1}"), [event])])
         connection.execute(
             text(
-                "UPDATE lithair_events SET recorded_at = timestamptz '2024-01-01 00:00Z' + position * interval '7 hours'"
+                "UPDATE lithair_events "
+                "SET recorded_at = timestamptz '2024-01-01 00:00Z' + position * interval '7 hours'"
             )
         )
     yield engine
@@ -75,6 +76,7 @@ def answer(projection: Projection) -> list[tuple[Any, ...]]:
 
 
 SOLD = "type IN ('ProductSold', 'ProductReturned')"
+COUNTED = f"{DATA} WHERE {SOLD} GROUP BY 1 ORDER BY 1"
 
 
 @pytest.mark.lithair_audit(False)  # noqa: FBT003 - times were moved
@@ -83,8 +85,10 @@ SOLD = "type IN ('ProductSold', 'ProductReturned')"
     [
         (
             lambda p: p.group_by("product_id").aggregate(Sum("quantity")).window("day"),
-            f"SELECT date_trunc('day', recorded_at, 'UTC'), to_jsonb(key), sum({QUANTITY}) {DATA} WHERE {SOLD} "
-            "GROUP BY 1, 2 ORDER BY 1, 2",
+            (
+                f"SELECT date_trunc('day', recorded_at, 'UTC'), to_jsonb(key), sum({QUANTITY}) {DATA} WHERE {SOLD} "
+                "GROUP BY 1, 2 ORDER BY 1, 2"
+            ),
         ),
         (
             lambda p: p.date_range(date(2024, 1, 10), datetime(2024, 2, 1, tzinfo=UTC)).aggregate(Count()),
@@ -98,18 +102,26 @@ SOLD = "type IN ('ProductSold', 'ProductReturned')"
                 Min("quantity"),
                 Max("quantity"),
             ),
-            f"SELECT to_jsonb(actor), payload->'color', count(payload->'quantity'), count(DISTINCT payload->'color'), "
-            f"avg({QUANTITY}), min({QUANTITY}), max({QUANTITY}) {DATA} WHERE {SOLD} GROUP BY 1, 2 ORDER BY 1, 2",
+            (
+                f"SELECT to_jsonb(actor), payload->'color', count(payload->'quantity'), "
+                "count(DISTINCT payload->'color'), "
+                f"avg({QUANTITY}), min({QUANTITY}), max({QUANTITY}) {DATA} WHERE {SOLD} GROUP BY 1, 2 ORDER BY 1, 2"
+            ),
         ),
         (
             lambda p: p.group_by("type").aggregate(Percentile("quantity"), Percentile("quantity", 0.95)),
-            f"SELECT to_jsonb(type), percentile_cont(0.5) WITHIN GROUP (ORDER BY {QUANTITY}), "
-            f"percentile_cont(0.95) WITHIN GROUP (ORDER BY {QUANTITY}) {DATA} WHERE {SOLD} GROUP BY 1 ORDER BY 1",
+            (
+                f"SELECT to_jsonb(type), percentile_cont(0.5) WITHIN GROUP (ORDER BY {QUANTITY}), "
+                f"percentile_cont(0.95) WITHIN GROUP (ORDER BY {QUANTITY}) {DATA} WHERE {SOLD} GROUP BY 1 ORDER BY 1"
+            ),
         ),
         (
             lambda p: p.group_by("key").aggregate(First("text"), Last("payload.quantity")),
-            "SELECT DISTINCT to_jsonb(key), first_value(payload->'text') OVER (PARTITION BY key ORDER BY position), "
-            f"first_value(payload->'quantity') OVER (PARTITION BY key ORDER BY position DESC) {DATA} WHERE {SOLD} ORDER BY 1",
+            (
+                "SELECT DISTINCT to_jsonb(key), first_value(payload->'text') OVER (PARTITION BY key "
+                "ORDER BY position), first_value(payload->'quantity') OVER (PARTITION BY key ORDER BY position DESC) "
+                f"{DATA} WHERE {SOLD} ORDER BY 1"
+            ),
         ),
         (
             lambda p: (
@@ -121,16 +133,18 @@ SOLD = "type IN ('ProductSold', 'ProductReturned')"
                 .order_by("sum_quantity", desc=True)
                 .limit(3)
             ),
-            f"SELECT to_jsonb(key), sum({QUANTITY}) {DATA} WHERE {SOLD} AND payload->>'color' = 'red' GROUP BY 1 "
-            f"HAVING sum({QUANTITY}) > 99 ORDER BY 2 DESC LIMIT 3",
+            (
+                f"SELECT to_jsonb(key), sum({QUANTITY}) {DATA} WHERE {SOLD} AND payload->>'color' = 'red' GROUP BY 1 "
+                f"HAVING sum({QUANTITY}) > 99 ORDER BY 2 DESC LIMIT 3"
+            ),
         ),
         (
             lambda p: p.aggregate(Count()).window("month", timezone="Pacific/Auckland"),
-            f"SELECT date_trunc('month', recorded_at, 'Pacific/Auckland'), count(*) {DATA} WHERE {SOLD} GROUP BY 1 ORDER BY 1",
+            f"SELECT date_trunc('month', recorded_at, 'Pacific/Auckland'), count(*) {COUNTED}",
         ),
         (
             lambda p: p.aggregate(Count()).window(timedelta(days=10)),
-            f"SELECT date_bin('10 days', recorded_at, '2001-01-01Z'), count(*) {DATA} WHERE {SOLD} GROUP BY 1 ORDER BY 1",
+            f"SELECT date_bin('10 days', recorded_at, '2001-01-01Z'), count(*) {COUNTED}",
         ),
         (
             lambda p: p.group_by("color"),

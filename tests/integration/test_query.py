@@ -125,7 +125,7 @@ def test_the_seeds_query(session: Session) -> None:
         (lambda q: q.where_field("code").equals("c5"), [5]),
         (lambda q: q.where(Product.id > 8), [9, 10]),
         (lambda q: q.offset(8), [9, 10]),
-        (lambda q: q.where_field("active").equals(False), []),
+        (lambda q: q.where_field("active").equals(False), []),  # noqa: FBT003
         (lambda q: q.where_field("created_at").between(datetime(2024, 1, 2), datetime(2024, 1, 3)), [2, 3]),  # noqa: DTZ001
     ],
 )
