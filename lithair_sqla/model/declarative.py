@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EventSourced",
     "declare",
+    "declare_association_tables",
     "declare_table",
     "event_sourced_mappers",
     "is_event_sourced",
@@ -137,7 +138,7 @@ def _mapped(mapper: Mapper[Any], class_: type, *_: Any) -> None:
 
 
 @event.listens_for(Mapper, "after_configured")
-def _configured() -> None:
+def declare_association_tables() -> None:
     """Guard association tables once every class has its relationships: some come as the backref of another's."""
     for class_, options in list(_declared.items()):
         mapper: Mapper[Any] | None = inspect(class_, raiseerr=False)
@@ -309,4 +310,4 @@ def _before_create(target: MetaData, *_: Any, **__: Any) -> None:
     """Association tables are known once relationships are: before the guards are made."""
     if METADATA_KEY in target.info:
         configure_mappers()
-        _configured()
+        declare_association_tables()
