@@ -19,15 +19,15 @@ def main() -> None:
     metadata = MetaData()
     LibraryTables.of(metadata)
     config.attributes["target_metadata"] = metadata
-    print("ready", flush=True)
+    print("ready", flush=True)  # noqa: T201 - what the test reads
     for line in sys.stdin:
         config.set_main_option("sqlalchemy.url", line.strip().replace("%", "%%"))
         try:
             command.upgrade(config, "head")
         except Exception as error:  # noqa: BLE001 - the test wants to see whatever it is
-            print(f"{type(error).__name__}: {error}".replace("\n", " "), flush=True)
+            print(f"{type(error).__name__}: {error}".replace("\n", " "), flush=True)  # noqa: T201
         else:
-            print("done", flush=True)
+            print("done", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ ROOMS_THAT_KNOW = {
     "cryptography": {"codec"},
     "docker": {"embedded"},
     "pytest": {"testing"},
-    "rich": {"cli"},
+    "rich": {"cli", "model"},
     "testcontainers": {"embedded"},
     "sqlalchemy.ext.asyncio": {"store", "model", "query", "evolution", "ops", "runtime", "testing"},
     # errors: a conflict is also the ORM's StaleDataError, which retry decorators know.

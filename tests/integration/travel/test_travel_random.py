@@ -163,7 +163,7 @@ class Machine(RuleBasedStateMachine):
     def _compare(self, live: Session, commit: Commit) -> None:
         shapes = SHAPES if self.thorough else self.life.random.sample(SHAPES, 8)
         for shape in shapes:
-            roads._EVENTS_A_ROW = self.life.random.choice([0, 10**9])
+            roads._EVENTS_A_ROW = self.life.random.choice([0, 10**9])  # type: ignore[misc] # either road is taken
             live.commit()
             with self.life.oracle(commit) as oracle, as_of(live, commit.position) as past:
                 if self._is_comparable(live, commit, past.moment.left_out):
@@ -192,7 +192,7 @@ def template(server: embedded.PostgresServer, database_url: Any, engine: Engine)
 def _run(server: embedded.PostgresServer, template: str, *, examples: int, steps: int, thorough: bool) -> None:
     machine = type("Program", (Machine,), {"server": server, "template": template, "thorough": thorough})
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=examples,
