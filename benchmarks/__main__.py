@@ -73,9 +73,11 @@ def _run(options: argparse.Namespace) -> int:
     save(result, path)
     _say(report.write(result, options.into))
     _say(f"\nWritten: {path}, results.md and results.svg beside it, in {result.seconds:,.0f} seconds")
+    if result.interrupted:
+        _say("Interrupted: only the workloads that were done are reported")
     for what, error in result.failures.items():
         _say(f"FAILED: {what}: {error.strip().splitlines()[-1]}")
-    return 1 if result.failures else 0
+    return 1 if result.failures or result.interrupted else 0
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -106,6 +106,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         packages: name → version of what took part.
         subjects: name → how it was set up.
         workloads: in the order in which they ran.
+        interrupted: whether it was ended before all of them were done.
     """
 
     format: int = FORMAT
@@ -117,6 +118,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     packages: dict[str, str]
     subjects: dict[str, str]
     workloads: tuple[WorkloadResult, ...]
+    interrupted: bool = False
 
     def workload(self, name: str) -> WorkloadResult | None:
         """Return the workload of that name, if it ran."""

@@ -53,8 +53,9 @@ def markdown(run: Run) -> str:
 
 def _introduction(run: Run) -> str:
     command = "make bench-full" if run.scale == "full" else "make bench"
+    ended = " It was interrupted: not every workload is here." if run.interrupted else ""
     return (
-        f"Measured {run.started_at} by `{command}` in {run.seconds:,.0f} seconds. Figures are medians, with the "
+        f"Measured {run.started_at} by `{command}` in {run.seconds:,.0f} seconds.{ended} Figures are medians, with the "
         "quartiles in brackets; `×` is the median of the rounds' ratios to the first column (for growth: to the first "
         "case). How they are taken, and what they mean: [performance](../../explanation/performance.md)."
     )

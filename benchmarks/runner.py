@@ -22,7 +22,7 @@ Scale = Literal["short", "full"]
 
 
 def run(names: Iterable[str], *, scale: Scale, subjects: Collection[str], rounds: int | None = None) -> Run:
-    """Run workloads on a server that is found or started for them.
+    """Run workloads on a server that is found or started for them; Ctrl-C ends it with those that are done.
 
     Args:
         names: of the workloads.
@@ -32,9 +32,15 @@ def run(names: Iterable[str], *, scale: Scale, subjects: Collection[str], rounds
     """
     started_at = datetime.now(UTC)
     began = time.monotonic()
+    results: list[WorkloadResult] = []
+    interrupted = False
     with cluster.server() as server:
-        results = tuple(_workload(server, workload(name), scale, subjects, rounds) for name in names)
         described = cluster.describe(server)
+        try:
+            for name in names:
+                results.append(_workload(server, workload(name), scale, subjects, rounds))  # noqa: PERF401 - see below
+        except KeyboardInterrupt:
+            interrupted = True  # the workloads that are done are kept
     return Run(
         started_at=started_at.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - began, 1),
@@ -43,7 +49,8 @@ def run(names: Iterable[str], *, scale: Scale, subjects: Collection[str], rounds
         server=described,
         packages=machine.packages(),
         subjects={name: SUBJECTS[name] for name in SUBJECTS if name in subjects},
-        workloads=results,
+        workloads=tuple(results),
+        interrupted=interrupted,
     )
 
 

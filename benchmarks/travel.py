@@ -202,7 +202,7 @@ def measure(engine: Engine, rows: int, positions: dict[str, int]) -> list[Figure
 
 def show(figures: list[Figure], rows: int, described: dict[str, str]) -> None:
     """Print the table."""
-    print(f"{rows:,} rows of ten events and one of {LONG_STREAM:,}; PostgreSQL {described.get('server_version', '?')}")
+    print(f"{rows:,} rows of ten events and one of {LONG_STREAM:,}; PostgreSQL {described['version']}")
     print(f"{'':42}{'live, ms':>10}{'past, ms':>10}{'ratio':>8}  goal")
     for each in figures:
         live = "" if each.live_ms is None else figure(each.live_ms)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from lithair_sqla.context import context
 from lithair_sqla.errors import ConcurrencyError, LithairError
 from lithair_sqla.model import after_flush, encryption, hooks
-from lithair_sqla.model.adopt import adopt, enrol
+from lithair_sqla.model.adopt import adopt
 from lithair_sqla.model.audit import audit
 from lithair_sqla.model.commands import emits, expect, record
 from lithair_sqla.model.declarative import EventSourced
+from lithair_sqla.model.enrol import enrol
 from lithair_sqla.model.history import history
 from lithair_sqla.model.rebuild import rebuild
 from lithair_sqla.model.travel import as_of, before

@@ -1,31 +1,39 @@
-"""Take in what was there before: baselines for the rows of a table, and classes that one cannot edit.
+"""Take in what was there before: one baseline event for each row that has no stream, while the application writes on.
 
-``adopt`` installs the guard and then writes one baseline event for each row that has no stream yet, set-based, in
-batches by key, while the application goes on writing: whoever comes first, the guard (which writes a baseline before
-the first update) or the batch, takes the row's lock and the stream, and the other finds it done.
+The guard comes first, so that nothing is missed from then on. Then rows are taken by key, in batches that lock what
+nobody else holds and pass over the rest: no writer of theirs waits for longer than a batch, and none can deadlock with
+one. What was passed over is looked for at the end, when its writer may have given it its baseline (the guard does,
+before the first update), and waited for one row at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, inspect, text
-from sqlalchemy.orm import Mapper
+from sqlalchemy import Connection, Engine, Table, text
+from sqlalchemy.exc import OperationalError
 
-from lithair_sqla.errors import MappingError, OptionError
-from lithair_sqla.model.declarative import declare, declare_table
+from lithair_sqla.context import current_context
+from lithair_sqla.errors import SchemaMissingError
 from lithair_sqla.model.fold import Folding, event_sourced_tables, folding
+from lithair_sqla.model.pinning import pinned
 from lithair_sqla.model.places import Place, engine_of
-from lithair_sqla.options import ModelOptions, Persistence
-from lithair_sqla.schema.create import install_guard, lock
+from lithair_sqla.schema.create import exists, install_guard, lock
 from lithair_sqla.schema.guard_body import key_expression, row_expression
 from lithair_sqla.schema.names import literal
+from lithair_sqla.schema.tables import LibraryTables
 
-__all__ = ["AdoptReport", "adopt", "enrol"]
+__all__ = ["AdoptReport", "adopt"]
 
-ROWS_A_BATCH = 10_000
+ROWS_A_BATCH: Final = 10_000
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+_LOCK_TIMEOUT: Final = "2s"
+_LOCK_TRIES: Final = 60
+_COUNT_BELOW: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,41 +51,6 @@ class AdoptReport:
     baselines: int
 
 
-def enrol(
-    target: Any,
-    persistence: Persistence | None = None,
-    *,
-    columns: Mapping[str, Mapping[str, Any]] | None = None,
-) -> None:
-    """Do for a class or table that cannot be edited what the mixin does for one that can.
-
-    Args:
-        target: a mapped class (its mapped subclasses come along) or a table without a class.
-        persistence: the class-level options.
-        columns: column options by name, such as ``{"price": persistence(event="PriceUpdated")}``.
-
-    Raises:
-        MappingError: the class is not mapped, or is event-sourced already.
-        OptionError: an option is wrong, or names a column that is not there.
-    """
-    options = ModelOptions(persistence=persistence or Persistence())
-    if isinstance(target, Table):
-        declare_table(target, options.persistence, columns=columns or {})
-        return
-    mapper: Mapper[Any] | None = inspect(target, raiseerr=False)
-    if mapper is None:
-        name = getattr(target, "__name__", target)
-        raise MappingError(f"{name} is not a mapped class: only mapped classes and tables can be enrolled")
-    if mapper.inherits is not None and mapper.inherits.local_table is mapper.local_table:
-        raise OptionError(
-            f"{target.__name__} shares the table of {mapper.inherits.class_.__name__}: enrol that class, and its "
-            "subclasses come along"
-        )
-    for descendant in mapper.self_and_descendants:
-        own = options if descendant is mapper else ModelOptions(persistence=options.persistence.replace(name=None))
-        declare(descendant, own, columns=columns if descendant is mapper else None)
-
-
 def adopt(
     where: Place,
     target: Any,
@@ -87,7 +60,8 @@ def adopt(
 ) -> list[AdoptReport]:
     """Install the guard of a class's tables and write a baseline for every row without a stream.
 
-    It can be stopped at any moment and run again: it goes on where it was.
+    It can be stopped at any moment, killed even, and run again: it goes on where it was. Two at once share the work.
+    The actor of the baselines is that of ``context(user_id=…)``.
 
     Args:
         where: an engine, or a connection or session of one; each batch is a transaction of its own. Its role must own
@@ -102,28 +76,33 @@ def adopt(
     Raises:
         MappingError: the class or table is not event-sourced.
         SchemaMissingError: the library's tables are not there: run ``create_all`` or the migration first.
+        OperationalError: the table could not be locked for its guard, which is tried again and again for minutes.
     """
-    reports = []
-    for table in event_sourced_tables(target):
-        engine = engine_of(where, table)
-        reports.append(_adopt_table(engine, table, progress, batch_rows))
-    return reports
+    return [
+        _adopt_table(engine_of(where, table), table, progress, max(1, batch_rows))
+        for table in event_sourced_tables(target)
+    ]
 
 
 def _adopt_table(
     engine: Engine, table: Table, progress: Callable[[int, int], None] | None, batch_rows: int
 ) -> AdoptReport:
-    with engine.begin() as connection:
+    engine = engine.execution_options(isolation_level="READ COMMITTED")
+    _install(engine, table)
+    with engine.connect() as connection:
         fold = folding(connection, table)
-        lock(connection, fold.names)
-        install_guard(connection, table, fold.names)
-        total = connection.exec_driver_sql(f"SELECT count(*) FROM {fold.target}".replace("%", "%%"), ()).scalar_one()
+        total = _count(connection, fold)
+    work = _Work(engine, fold, batch_rows)
+    # A key that may be null has no place in an order by which one could go on.
+    step = work.leftovers if any(key.nullable for key in fold.shape.keys) else work.next_by_key
     rows = baselines = 0
     while True:
-        with engine.begin() as connection:
-            found = _batch(connection, fold, batch_rows)
+        found = step()
         if found is None:
-            break
+            if step == work.leftovers:
+                break
+            step = work.leftovers
+            continue
         rows += found[0]
         baselines += found[1]
         if progress is not None:
@@ -131,60 +110,156 @@ def _adopt_table(
     return AdoptReport(table=table.fullname, rows=rows, baselines=baselines)
 
 
-def _batch(connection: Connection, fold: Folding, batch_rows: int) -> tuple[int, int] | None:
-    """Adopt the next rows by key; ``None`` where there are none left, and the cursor is put back to the start."""
-    name = f"adopt:{fold.target}"
-    checkpoints = fold.names.object("checkpoints")
-    connection.execute(
-        text(f"INSERT INTO {checkpoints} (name) VALUES (:name) ON CONFLICT (name) DO NOTHING"), {"name": name}
-    )
-    cursor = connection.execute(
-        text(f'SELECT "cursor"::text FROM {checkpoints} WHERE name = :name FOR UPDATE'), {"name": name}
-    ).scalar_one()
-    transaction = connection.exec_driver_sql(f"SELECT {fold.names.object('begin_batch')}()").scalar_one()
-    statement = _batch_statement(fold, resumes=cursor is not None).replace("%", "%%").replace("%%(", "%(")
-    row = connection.exec_driver_sql(
-        statement, {"cursor": cursor, "size": batch_rows, "transaction": transaction}
-    ).one()
-    connection.execute(
+def _install(engine: Engine, table: Table) -> None:
+    """Make the guard without holding up writers: whoever waits for the table's lock makes all who come later wait."""
+    for tries_left in reversed(range(_LOCK_TRIES)):
+        try:
+            with engine.begin() as connection:
+                library = LibraryTables.of(table.metadata)
+                names = folding(connection, table).names
+                if not all(exists(connection, own, names) for own in library.all):
+                    raise SchemaMissingError(
+                        "the library's tables are not in this database: run `alembic upgrade head`, or "
+                        "lithair_sqla.create_all(engine, Base), before adopting"
+                    )
+                lock(connection, names)
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+                install_guard(connection, table, names)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE or tries_left == 0:
+                raise
+            time.sleep(0.5)
+        else:
+            return
+
+
+def _count(connection: Connection, fold: Folding) -> int:
+    """Return how many rows there are, by the planner's estimate where there are many."""
+    estimate: int = connection.execute(
         text(
-            f'UPDATE {checkpoints} SET "cursor" = CAST(:cursor AS jsonb), updated_at = clock_timestamp() '
-            "WHERE name = :name"
+            "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class WHERE oid = to_regclass(:target) "
+            "OR oid IN (SELECT relid FROM pg_partition_tree(to_regclass(:target)) WHERE isleaf)"
         ),
-        {"name": name, "cursor": row.next},
-    )
-    return None if row.rows == 0 else (row.rows, row.baselines)
+        {"target": fold.target},
+    ).scalar_one()
+    if estimate >= _COUNT_BELOW:
+        return estimate
+    counted: int = connection.exec_driver_sql(_escaped(f"SELECT count(*) FROM {fold.target}"), ()).scalar_one()
+    return counted
 
 
-def _batch_statement(fold: Folding, *, resumes: bool) -> str:
-    """Write the statement of one batch: from the table's start, or from the cursor on (an index range either way)."""
-    keys = fold.shape.keys
-    order = ", ".join(f"t.{key.quoted}" for key in keys)
-    newest = ", ".join(f"t.{key.quoted} DESC" for key in keys)
-    after = ", ".join(f"c.{key.quoted}" for key in keys)
-    cursor = f"jsonb_populate_record(NULL::{fold.target}, %(cursor)s::jsonb) c"
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """The batches of one table, each a transaction of its own."""
+
+    engine: Engine
+    fold: Folding
+    batch_rows: int
+
+    def next_by_key(self) -> tuple[int, int] | None:
+        """Adopt the next rows by key; ``None`` where there are none left, and the cursor is put back to the start."""
+        name = {"name": f"adopt:{self.fold.target}"}
+        checkpoints = self.fold.names.object("checkpoints")
+        with self.engine.begin() as connection:
+            connection.execute(
+                text(f"INSERT INTO {checkpoints} (name) VALUES (:name) ON CONFLICT (name) DO NOTHING"), name
+            )
+            cursor = connection.execute(
+                text(f'SELECT "cursor"::text FROM {checkpoints} WHERE name = :name FOR UPDATE'), name
+            ).scalar_one()
+            row = self._run(connection, _by_key(self.fold, resumes=cursor is not None), cursor, self.batch_rows)
+            connection.execute(
+                text(
+                    f'UPDATE {checkpoints} SET "cursor" = CAST(:cursor AS jsonb), updated_at = clock_timestamp() '
+                    "WHERE name = :name"
+                ),
+                {**name, "cursor": row.next},
+            )
+        return None if row.rows == 0 else (row.rows, row.baselines)
+
+    def leftovers(self) -> tuple[int, int] | None:
+        """Adopt rows without a stream that nobody holds, else one that somebody does; ``None`` where there is none."""
+        for wait, rows in ((False, self.batch_rows), (True, 1)):
+            with self.engine.begin() as connection:
+                row = self._run(connection, _without_stream(self.fold, wait=wait), None, rows)
+            if row.rows:
+                return row.rows, row.baselines
+        return None
+
+    def _run(self, connection: Connection, source: str, cursor: str | None, rows: int) -> Any:
+        names = self.fold.names
+        position, extend = names.object("position"), names.object("extend_log")
+        connection.exec_driver_sql(_escaped(f"SELECT {extend}(p_through => last_value + {rows}) FROM {position}"), ())
+        begin = _escaped(f"SELECT {names.object('begin_batch')}()")
+        values = {
+            "cursor": cursor,
+            "size": rows,
+            "transaction": connection.exec_driver_sql(begin, ()).scalar_one(),
+            "actor": current_context().user_id,
+            "correlation": current_context().correlation_id,
+        }
+        with pinned(connection, self.fold.shape.columns):
+            return connection.exec_driver_sql(_escaped(_batch_statement(self.fold, source)), values).one()
+
+
+def _escaped(statement: str) -> str:
+    """Write a statement for the driver. Names may hold any per cent sign: until here our parameters stand in NULs."""
+    return re.sub("\0(\\w+)\0", r"%(\1)s", statement.replace("%", "%%"))
+
+
+def _by_key(fold: Folding, *, resumes: bool) -> str:
+    """Write the rows of a batch: from the table's start, or from the cursor on (an index range either way)."""
+    order = _order(fold)
+    after = ", ".join(f"c.{key.quoted}" for key in fold.shape.keys)
+    cursor = f"jsonb_populate_record(NULL::{fold.target}, \0cursor\0::jsonb) c"
     where = f"WHERE ({order}) > (SELECT {after} FROM {cursor}) " if resumes else ""
-    shape = fold.shape
+    return f"{where}ORDER BY {order} LIMIT \0size\0 FOR NO KEY UPDATE OF t SKIP LOCKED"
+
+
+def _without_stream(fold: Folding, *, wait: bool) -> str:
+    """Write the rows that have no stream yet, wherever they stand."""
+    return (
+        f"WHERE NOT EXISTS ({_stream(fold, key_expression(fold.shape.keys, 't'))}) LIMIT \0size\0 "
+        f"FOR NO KEY UPDATE OF t{'' if wait else ' SKIP LOCKED'}"
+    )
+
+
+def _stream(fold: Folding, key: str) -> str:
+    return (
+        f"SELECT FROM lithair.streams s WHERE s.tenant_id = {fold.shape.tenant_id} AND s.name = {fold.stream} "
+        f"AND s.key = {key} AND s.status <> 1"
+    )
+
+
+def _order(fold: Folding) -> str:
+    return ", ".join(f"t.{key.quoted}" for key in fold.shape.keys)
+
+
+def _batch_statement(fold: Folding, source: str) -> str:
+    """Write the statement of one batch, which locks its rows, opens their streams and writes their baselines."""
+    keys, shape = fold.shape.keys, fold.shape
+    newest = ", ".join(f"t.{key.quoted} DESC" for key in keys)
     node = "NULL::int" if shape.node_id is None else str(shape.node_id)
     return fold.names.render(f"""\
 WITH batch AS MATERIALIZED (
-  SELECT t.* FROM {fold.target} t
-   {where}ORDER BY {order} LIMIT %(size)s FOR NO KEY UPDATE OF t
+  SELECT t.* FROM {fold.target} t {source}
 ), keyed AS MATERIALIZED (
-  SELECT {key_expression(keys, "t")} AS key, {row_expression(shape, "t")} AS data FROM batch t
+  SELECT DISTINCT ON (k.key) k.key, {row_expression(shape, "t")} AS data
+    FROM batch t CROSS JOIN LATERAL (SELECT {key_expression(keys, "t")} AS key) k
+   WHERE NOT EXISTS ({_stream(fold, "k.key")})
 ), opened AS (
   INSERT INTO lithair.streams AS s (tenant_id, name, key, version, first_position)
-  SELECT {shape.tenant_id}, {fold.stream}, k.key, 1, %(transaction)s FROM keyed k ORDER BY k.key COLLATE "C"
+  SELECT {shape.tenant_id}, {fold.stream}, k.key, 1, \0transaction\0 FROM keyed k ORDER BY k.key COLLATE "C"
   ON CONFLICT (tenant_id, name, key) DO UPDATE SET version = s.version + 1, status = 0 WHERE s.status = 1
   RETURNING s.id, s.key, s.version
 ), written AS (
   INSERT INTO lithair.events (position, stream_id, version, transaction_id, recorded_at, tenant_id, node_id,
-      schema_version, kind, type, actor, data)
-  SELECT nextval('lithair.position'::regclass), o.id, o.version, %(transaction)s, clock_timestamp(),
+      schema_version, kind, type, correlation_id, actor, data)
+  SELECT nextval('lithair.position'::regclass), o.id, o.version, \0transaction\0, clock_timestamp(),
       {shape.tenant_id}, {node}, {shape.schema_version}::smallint, 'b', {literal(shape.stream + "Baseline")},
-      session_user, k.data
+      \0correlation\0, coalesce(\0actor\0, session_user), k.data
     FROM opened o JOIN keyed k ON k.key = o.key
   RETURNING 1
 )
 SELECT (SELECT count(*) FROM batch) AS rows, (SELECT count(*) FROM written) AS baselines,
-    (SELECT to_jsonb(l)::text FROM (SELECT {order} FROM batch t ORDER BY {newest} LIMIT 1) l) AS next""")
+    (SELECT to_jsonb(l)::text FROM (SELECT {_order(fold)} FROM batch t ORDER BY {newest} LIMIT 1) l) AS next""")

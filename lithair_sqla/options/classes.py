@@ -52,7 +52,7 @@ class Persistence(OptionRecord):
         updated_event: … of an updated one; ``None`` is the stream's name and ``Updated``.
         deleted_event: … of a deleted one; ``None`` is the stream's name and ``Deleted``.
         events: event type → columns; an update whose changed columns are all among them is called so. Where several
-            fit, the last one names the event: wide ones stand before narrow ones.
+            fit, the one with the fewest columns names the event, of several the last.
         foreign_writes: what becomes of writes that no session of ours announced.
         truncate: what becomes of TRUNCATE: refused, or one delete a row.
         capture: who appends: the table's trigger, or the session's hooks where no trigger may be made.
@@ -105,16 +105,14 @@ class Persistence(OptionRecord):
             )
 
     def _check_events(self) -> None:
-        seen: list[tuple[str, frozenset[str]]] = []
+        seen: dict[frozenset[str], str] = {}
         for event, columns in (self.events or {}).items():
-            wide = frozenset(columns)
-            for earlier, narrow in seen:
-                if narrow <= wide:
-                    raise OptionError(
-                        f"Persistence(events=…): {earlier!r} can never be used, for {event!r}, which stands behind it, "
-                        "has all its columns: the last that fits names the event, so put the wider one first"
-                    )
-            seen.append((event, wide))
+            earlier = seen.setdefault(frozenset(columns), event)
+            if earlier != event:
+                raise OptionError(
+                    f"Persistence(events=…): {earlier!r} can never be used, for {event!r}, which stands behind it, has "
+                    "the same columns"
+                )
 
 
 @option_record

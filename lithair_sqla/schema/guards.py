@@ -173,7 +173,9 @@ def _rules(table: Table, guard: Guard) -> tuple[tuple[str, tuple[str, ...]], ...
                     f"{guard.stream}: event {event!r} is named after column {column!r}, which table {table.fullname} "
                     f"does not have (it has {', '.join(names)})"
                 )
-    return tuple((event, tuple(columns)) for event, columns in rules.items())
+    # The last that fits names the event: the narrowest, and of two that are equally narrow the later one.
+    narrowing = sorted(rules.items(), key=lambda rule: -len(set(rule[1])))
+    return tuple((event, tuple(columns)) for event, columns in narrowing)
 
 
 def guard_sql(table: Table, names: Names) -> GuardSql:

@@ -6,12 +6,13 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, cast
 
 import pytest
 
-from benchmarks import crew, runner, worker
+from benchmarks import cluster, crew, runner, worker
 from benchmarks.station import WorkerFailed
 from benchmarks.workload import Case, Metric, NotPossible, Place, Sample, Workload
 from lithair_sqla.embedded import PostgresServer
@@ -141,6 +142,28 @@ def test_every_station_is_closed_whatever_happens(stations: type[FakeStation]) -
         measure()
 
     assert stations.log[-3:] == ["plain closes", "ours closes", "continuum closes"]
+
+
+def test_an_interrupted_run_keeps_the_workloads_that_are_done(
+    stations: type[FakeStation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def no_server() -> Iterator[None]:
+        yield None
+
+    def second_is_interrupted(name: str) -> type[Toy]:
+        if name == "second":
+            raise KeyboardInterrupt
+        return Toy
+
+    monkeypatch.setattr(cluster, "server", no_server)
+    monkeypatch.setattr(cluster, "describe", lambda _: {"version": "18"})
+    monkeypatch.setattr(runner, "workload", second_is_interrupted)
+
+    found = runner.run(["toy", "second"], scale="short", subjects=Toy.subjects)
+
+    assert found.interrupted
+    assert [workload.name for workload in found.workloads] == ["toy"]
 
 
 def answers_to(monkeypatch: pytest.MonkeyPatch, subject: str, *steps: str) -> list[dict[str, Any]]:

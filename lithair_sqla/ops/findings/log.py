@@ -61,7 +61,7 @@ def indexes_present(looking: Looking) -> Iterator[MaintenanceRecommendation]:
             (
                 times,
                 "index of times",
-                f"CREATE INDEX ON {leaf} USING brin (recorded_at, transaction_id) WITH (autosummarize)",
+                f"CREATE INDEX ON {leaf} USING brin (recorded_at, transaction_id, position) WITH (autosummarize)",
             ),
         ):
             if not there:

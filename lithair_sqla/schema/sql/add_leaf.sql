@@ -25,7 +25,7 @@ BEGIN
        CONSTRAINT %5$I CHECK (position >= %6$s AND position < %7$s))',
     '{{parts}}', leaf, leaf || '_pk', leaf || '_version', leaf || '_range', low, high, 'lithair.events'::regclass);
   -- Over time, to find an instant's events; over transactions, to find those that straddle a moment (see moment.sql).
-  EXECUTE format('CREATE INDEX %1$I ON %2$I.%3$I USING brin (recorded_at, transaction_id) WITH (autosummarize = on)',
+  EXECUTE format('CREATE INDEX %1$I ON %2$I.%3$I USING brin (recorded_at, transaction_id, position) WITH (autosummarize = on)',
     leaf || '_time', '{{parts}}', leaf);
   EXECUTE format('ALTER TABLE %s ATTACH PARTITION %I.%I FOR VALUES FROM (%s) TO (%s)',
     'lithair.events'::regclass, '{{parts}}', leaf, low, high);

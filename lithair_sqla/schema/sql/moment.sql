@@ -13,8 +13,9 @@
 --   known       whether p_position (with p_whole) has an event
 --
 -- Who straddles? An event after the moment whose transaction began at or before it. Transactions are known by their first
--- position, and each leaf has a BRIN over it: whole ranges of pages after the moment that hold no such old transaction
--- are passed over, so this costs next to nothing, however long ago the moment and however long the transactions.
+-- position, and each leaf has a BRIN over both: ranges of pages before the moment, and those after it that hold no such
+-- old transaction, are passed over. So what is read are the straddlers' own events and their neighbours, however long
+-- ago the moment is.
 CREATE OR REPLACE FUNCTION lithair.moment(
   p_position bigint, p_whole boolean, p_time timestamptz, p_ago interval, p_skew interval,
   OUT reached bigint, OUT left_out bigint[], OUT settled boolean, OUT last bigint, OUT now timestamptz, OUT known boolean)
@@ -54,6 +55,9 @@ BEGIN
     END IF;
     settled := coalesce(reached <= horizon, false);
   END IF;
-  SELECT coalesce(array_agg(DISTINCT e.transaction_id), '{}') INTO left_out FROM lithair.events e
-   WHERE e.position > reached AND e.transaction_id <= reached;
+  -- Planned anew each time: a plan for any moment would walk through everything after this one.
+  EXECUTE $query$
+    SELECT coalesce(array_agg(DISTINCT e.transaction_id), '{}') FROM lithair.events e
+     WHERE e.position > $1 AND e.transaction_id <= $1 $query$
+    INTO left_out USING reached;
 END $$

@@ -7,6 +7,7 @@ import random
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import NullPool, create_engine, text
@@ -21,14 +22,40 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Engine
 
+    from lithair_sqla import embedded
+
 # Processes of a test's own must see its functions without importing them: they are forked.
 _FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(scope="session")
+def library_template(server: embedded.PostgresServer) -> Iterator[str]:
+    """A database with the library's objects, to be copied: that takes half the time of making them."""
+    name = f"lithair_template_{uuid4().hex[:12]}"
+    engine = create_engine(server.create_database(name), poolclass=NullPool)
+    create_all(engine)
+    yield name
+    server.drop_database(name)
+
+
+@pytest.fixture
+def template(request: pytest.FixtureRequest) -> str | None:
+    """What the test's database is a copy of: one with the library where the test asks for it, else an empty one."""
+    found: str | None = request.getfixturevalue("library_template") if "library" in request.fixturenames else None
+    return found
+
+
+@pytest.fixture
+def database_url(server: embedded.PostgresServer, template: str | None) -> Iterator[URL]:
+    """A database of the test's own, gone after it."""
+    name = f"lithair_test_{uuid4().hex[:12]}"
+    yield server.create_database(name, template=template, strategy="file_copy" if server.version >= (15, 0) else None)
+    server.drop_database(name)
 
 
 @pytest.fixture
 def library(engine: Engine) -> Engine:
     """An engine on a database that has the library's objects, and nothing else."""
-    create_all(engine)
     return engine
 
 
@@ -43,6 +70,23 @@ def connection(library: Engine) -> Iterator[Connection]:
 def store(connection: Connection) -> EventStore:
     """A store on that connection."""
     return EventStore(connection)
+
+
+@pytest.fixture(scope="session")
+def shared_engine(server: embedded.PostgresServer, library_template: str) -> Iterator[Engine]:
+    """An engine on a database that many tests share, since none of them commits."""
+    name = f"lithair_shared_{uuid4().hex[:12]}"
+    made = create_engine(server.create_database(name, template=library_template))
+    yield made
+    made.dispose()
+    server.drop_database(name)
+
+
+@pytest.fixture
+def scratch(shared_engine: Engine) -> Iterator[EventStore]:
+    """A store whose every event is rolled back with the test: made in a moment, blind to the horizon."""
+    with shared_engine.connect() as connection:
+        yield EventStore(connection)
 
 
 @dataclass

@@ -11,13 +11,12 @@ import pytest
 from sqlalchemy import text
 
 from lithair_sqla import context
-from lithair_sqla.errors import CommandError, ConcurrencyError, DuplicateCommand, InvalidEventError, OptionError
+from lithair_sqla.errors import CommandError, ConcurrencyError, DuplicateCommand, InvalidEventError
 from lithair_sqla.options import StorageConfig
 from lithair_sqla.schema.create import create_all
 from lithair_sqla.store import EventStore
 from lithair_sqla.types import (
     AppendResult,
-    Conflict,
     ExpectedVersion,
     Kind,
     NewEvent,
@@ -129,40 +128,6 @@ def test_no_streams_are_nothing_to_do(store: EventStore) -> None:
 # ------------------------------------------------------------------------------------------------- what is expected
 
 
-@pytest.mark.parametrize(
-    ("expected", "before", "fits"),
-    [
-        (ExpectedVersion.ANY, 0, True),
-        (ExpectedVersion.ANY, 2, True),
-        (ExpectedVersion.NO_STREAM, 0, True),
-        (ExpectedVersion.NO_STREAM, 1, False),
-        (ExpectedVersion.EXISTS, 0, False),
-        (ExpectedVersion.EXISTS, 1, True),
-        (0, 0, True),
-        (2, 2, True),
-        (2, 0, False),
-        (2, 1, False),
-        (2, 3, False),
-    ],
-)
-def test_what_is_expected_of_a_stream(
-    store: EventStore,
-    connection: Connection,
-    expected: int,
-    before: int,
-    fits: bool,  # noqa: FBT001 - a parameter
-) -> None:
-    if before:
-        store.append(ACCOUNT, [DEPOSITED] * before)
-    if fits:
-        assert store.append(ACCOUNT, WITHDRAWN, expected=expected).versions == (before + 1,)
-        return
-    with pytest.raises(ConcurrencyError) as caught, connection.begin_nested():
-        store.append(ACCOUNT, WITHDRAWN, expected=expected)
-    assert caught.value.conflicts == (Conflict(ACCOUNT, expected, before),)
-    assert len(store.read_stream(ACCOUNT)) == before
-
-
 def test_a_conflict_names_every_stream_and_says_what_to_do(store: EventStore, connection: Connection) -> None:
     streams = [StreamId("Account", str(number)) for number in range(8)]
     store.append_streams([StreamAppend(stream, [DEPOSITED]) for stream in streams])
@@ -193,12 +158,6 @@ def test_one_stream_twice_in_an_append_is_refused_before_anything_is_sent(
     with count_statements(library) as counted, pytest.raises(InvalidEventError, match=r"Account\(42\) stands twice"):
         store.append_streams([StreamAppend(ACCOUNT, [DEPOSITED]), StreamAppend(ACCOUNT, [WITHDRAWN])])
     assert len(counted) == 0
-
-
-@pytest.mark.parametrize("expected", [-3, True, "1", 1.0, None, 2**63])
-def test_an_expectation_that_is_none_is_refused(store: EventStore, expected: Any) -> None:
-    with pytest.raises(OptionError, match="expected="):
-        store.append(ACCOUNT, DEPOSITED, expected=expected)
 
 
 # ------------------------------------------------------------------------------------------------- the stream's status
@@ -301,16 +260,6 @@ def test_a_key_of_the_context_is_not_taken_in_a_transaction_of_its_own(library: 
         pytest.raises(CommandError, match="AUTOCOMMIT"),
     ):
         EventStore(connection).append(ACCOUNT, DEPOSITED)
-
-
-@pytest.mark.parametrize(
-    "options", [{"idempotency_key": ""}, {"idempotency_key": "a\0b"}, {"idempotency_key": "x" * 1001}]
-)
-def test_a_key_that_is_none_is_refused(store: EventStore, options: dict[str, Any]) -> None:
-    with pytest.raises(OptionError, match="idempotency_key must be 1 to 1,000 characters"):
-        store.append(ACCOUNT, DEPOSITED, **options)
-    with pytest.raises(OptionError, match="idempotency_ttl"):
-        store.append(ACCOUNT, DEPOSITED, idempotency_ttl=timedelta(0))
 
 
 # ------------------------------------------------------------------------------------------------- transactions

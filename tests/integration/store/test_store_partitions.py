@@ -23,6 +23,11 @@ TINY = StorageConfig(partition_width=1_000, partitions_ahead=1)
 
 
 @pytest.fixture
+def template() -> None:
+    """These tests make the library's objects themselves."""
+
+
+@pytest.fixture
 def library(engine: Engine) -> Engine:
     """A database whose log has the smallest partitions there are, one of them ahead."""
     create_all(engine, config=TINY)

@@ -28,16 +28,27 @@ def versions(events: list[Event]) -> list[int]:
     return [event.version for event in events]
 
 
-@pytest.fixture
-def ten(connection: Connection) -> EventStore:
-    """A committed stream of ten events, among others."""
-    store = EventStore(connection)
+def fill(store: EventStore) -> EventStore:
+    """Write a stream of ten events, among others."""
     store.append(("Account", "41"), numbered(3))
     store.append(ACCOUNT, numbered(5))
     store.append(("Account", "43"), numbered(3))
     store.append(ACCOUNT, numbered(5, start=6))
+    return store
+
+
+@pytest.fixture
+def ten(connection: Connection) -> EventStore:
+    """A stream of ten events, among others, committed."""
+    store = fill(EventStore(connection))
     connection.commit()
     return store
+
+
+@pytest.fixture
+def open_ten(scratch: EventStore) -> EventStore:
+    """The same, not committed."""
+    return fill(scratch)
 
 
 @pytest.mark.parametrize(
@@ -59,24 +70,24 @@ def ten(connection: Connection) -> EventStore:
         ({"limit": 0}, []),
     ],
 )
-def test_a_range_of_a_stream(ten: EventStore, options: dict[str, Any], expected: list[int]) -> None:
-    assert versions(ten.read_stream(ACCOUNT, **options)) == expected
+def test_a_range_of_a_stream(open_ten: EventStore, options: dict[str, Any], expected: list[int]) -> None:
+    assert versions(open_ten.read_stream(ACCOUNT, **options)) == expected
     if "limit" not in options:
-        assert [event.version for event in ten.iter_stream(ACCOUNT, **options, page=3)] == expected
+        assert [event.version for event in open_ten.iter_stream(ACCOUNT, **options, page=3)] == expected
 
 
-def test_a_stream_that_is_not_there_is_empty(ten: EventStore) -> None:
-    assert ten.read_stream(("Account", "none")) == []
-    assert list(ten.iter_stream(("Nothing", "42"))) == []
-    assert ten.stream(("Account", "none")) is None
+def test_a_stream_that_is_not_there_is_empty(open_ten: EventStore) -> None:
+    assert open_ten.read_stream(("Account", "none")) == []
+    assert list(open_ten.iter_stream(("Nothing", "42"))) == []
+    assert open_ten.stream(("Account", "none")) is None
 
 
 @pytest.mark.parametrize(
     "options", [{"from_version": 0}, {"to_version": 0}, {"limit": -1}, {"limit": True}, {"from_version": "1"}]
 )
-def test_a_range_that_is_none_is_refused(ten: EventStore, options: dict[str, Any]) -> None:
+def test_a_range_that_is_none_is_refused(open_ten: EventStore, options: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
-        ten.read_stream(ACCOUNT, **options)
+        open_ten.read_stream(ACCOUNT, **options)
 
 
 def test_a_walk_through_a_stream_ends_where_the_stream_was_at_its_start(ten: EventStore) -> None:
@@ -159,9 +170,9 @@ def test_only_some_names_or_types(ten: EventStore, connection: Connection) -> No
 @pytest.mark.parametrize(
     "options", [{"after": -1}, {"limit": -1}, {"names": "Account"}, {"types": [1]}, {"names": ["a\0"]}, {"after": 1.5}]
 )
-def test_a_wrong_option_of_an_ordered_read_is_refused(ten: EventStore, options: dict[str, Any]) -> None:
+def test_a_wrong_option_of_an_ordered_read_is_refused(open_ten: EventStore, options: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
-        ten.read_all(**options)
+        open_ten.read_all(**options)
 
 
 def test_the_horizon_of_an_empty_log_is_0(store: EventStore) -> None:
@@ -230,18 +241,22 @@ def test_what_is_known_of_a_stream(ten: EventStore) -> None:
     assert 0 < found.first_position <= 4
 
 
-def test_streams_of_a_name_in_the_order_of_their_keys(ten: EventStore) -> None:
-    ten.append_streams([StreamAppend(StreamId("Other", key), numbered(1)) for key in ("b", "é", "a", "", "B")])
+def test_streams_of_a_name_in_the_order_of_their_keys(open_ten: EventStore) -> None:
+    open_ten.append_streams([StreamAppend(StreamId("Other", key), numbered(1)) for key in ("b", "é", "a", "", "B")])
     keys = ["", "B", "a", "b", "é"]
-    assert [info.stream.key for info in ten.streams("Other")] == keys
-    assert [info.stream.key for info in ten.streams("Other", limit=2)] == keys[:2]
-    assert [info.stream.key for info in ten.streams("Other", after_key="B", limit=2)] == keys[2:4]
-    assert [info.stream.key for info in ten.iter_streams("Other", page=2)] == keys
-    assert ten.streams("None") == []
+    assert [info.stream.key for info in open_ten.streams("Other")] == keys
+    assert [info.stream.key for info in open_ten.streams("Other", limit=2)] == keys[:2]
+    assert [info.stream.key for info in open_ten.streams("Other", after_key="B", limit=2)] == keys[2:4]
+    assert [info.stream.key for info in open_ten.iter_streams("Other", page=2)] == keys
+    assert open_ten.streams("None") == []
 
 
 @pytest.mark.parametrize("page", [0, -1, "1"])
-def test_a_page_that_holds_nothing_is_refused(ten: EventStore, page: Any) -> None:
-    for walk in (ten.iter_stream(ACCOUNT, page=page), ten.iter_all(page=page), ten.iter_streams("Account", page=page)):
+def test_a_page_that_holds_nothing_is_refused(open_ten: EventStore, page: Any) -> None:
+    for walk in (
+        open_ten.iter_stream(ACCOUNT, page=page),
+        open_ten.iter_all(page=page),
+        open_ten.iter_streams("Account", page=page),
+    ):
         with pytest.raises(OptionError):
             next(walk)

@@ -59,17 +59,17 @@ ACCOUNT = ("Account", "42")
     ],
 )
 def test_an_event_that_cannot_be_stored_is_refused_before_anything_is_sent(
-    store: EventStore, library: Engine, count_statements: Callable[..., Any], event: Any, reason: str
+    scratch: EventStore, shared_engine: Engine, count_statements: Callable[..., Any], event: Any, reason: str
 ) -> None:
-    with count_statements(library) as counted, pytest.raises(InvalidEventError, match=reason):
-        store.append(ACCOUNT, [NewEvent("Set"), event])
+    with count_statements(shared_engine) as counted, pytest.raises(InvalidEventError, match=reason):
+        scratch.append(ACCOUNT, [NewEvent("Set"), event])
     assert len(counted) == 0
 
 
 @pytest.mark.parametrize("events", [[], (), "", {}])
-def test_no_events_are_refused(store: EventStore, events: Any) -> None:
+def test_no_events_are_refused(scratch: EventStore, events: Any) -> None:
     with pytest.raises(InvalidEventError, match=r"no events to append to Account\(42\)"):
-        store.append(ACCOUNT, events)
+        scratch.append(ACCOUNT, events)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_no_events_are_refused(store: EventStore, events: Any) -> None:
         (StreamId("A", "1", 3), "belongs to tenant 3"),
     ],
 )
-def test_a_stream_that_cannot_be_is_refused(store: EventStore, stream: Any, reason: str) -> None:
-    for call in (lambda: store.append(stream, NewEvent("Set")), lambda: store.read_stream(stream)):
+def test_a_stream_that_cannot_be_is_refused(scratch: EventStore, stream: Any, reason: str) -> None:
+    for call in (lambda: scratch.append(stream, NewEvent("Set")), lambda: scratch.read_stream(stream)):
         with pytest.raises(InvalidEventError, match=reason):
             call()
 
@@ -124,11 +124,11 @@ def test_malicious_names_are_just_names(store: EventStore, connection: Connectio
     assert [info.stream for info in store.streams(text_)] == [stream]
 
 
-def test_the_longest_name_and_key_fit_into_the_index(store: EventStore) -> None:
+def test_the_longest_name_and_key_fit_into_the_index(scratch: EventStore) -> None:
     incompressible = random.Random(1)
     name, key = ("".join(chr(incompressible.randint(33, 126)) for _ in range(size)) for size in (250, 2_300))
-    store.append((name, key), NewEvent("Set"))
-    assert len(store.read_stream((name, key))) == 1
+    scratch.append((name, key), NewEvent("Set"))
+    assert len(scratch.read_stream((name, key))) == 1
 
 
 def test_more_than_an_append_carries_is_refused_and_an_ingest_takes_it(store: EventStore) -> None:
@@ -318,11 +318,11 @@ def test_our_errors_come_through_plain_sql_too(library: Engine) -> None:
         assert getattr(caught.value.__cause__, "sqlstate", "") == "LT305"
 
 
-def test_an_error_of_the_users_own_in_a_callback_is_not_touched(store: EventStore) -> None:
-    store.append(ACCOUNT, NewEvent("Set", {"a": 1}))
+def test_an_error_of_the_users_own_in_a_callback_is_not_touched(scratch: EventStore) -> None:
+    scratch.append(ACCOUNT, NewEvent("Set", {"a": 1}))
 
     def broken(_: dict[str, Any], event: Event) -> dict[str, Any]:
         raise ZeroDivisionError(event.type)
 
     with pytest.raises(ZeroDivisionError, match="Set"):
-        store.load(ACCOUNT, fold=broken)
+        scratch.load(ACCOUNT, fold=broken)
