@@ -74,7 +74,7 @@ class EventSourced:
                     f"class {cls.__name__}(EventSourced, {base.__name__})"
                 )
         super().__init_subclass__(**keywords)
-        mapper = inspect(cls, raiseerr=False)
+        mapper = vars(cls).get("__mapper__")  # not inspect(), which refuses a class that is reflected later
         if isinstance(mapper, Mapper) and cls not in _declared:
             # Something, a fixture of a test suite perhaps, has removed all of SQLAlchemy's listeners on classes.
             event.listen(EventSourced, "after_mapper_constructed", _mapped, propagate=True)

@@ -123,7 +123,7 @@ class PastSession(Session):
 
     def _store(self) -> tuple[Connection, StorageConfig] | None:
         """Return the store that the session's event-sourced classes have in common, if they have."""
-        found: dict[tuple[Any, StorageConfig], Mapper[Any]] = {}
+        found: dict[tuple[Any, str | None, str], tuple[Mapper[Any], StorageConfig]] = {}
         for class_ in event_sourced_mappers():
             mapper: Mapper[Any] | None = inspect(class_, raiseerr=False)
             if mapper is None or not isinstance(mapper.local_table, Table):
@@ -132,8 +132,10 @@ class PastSession(Session):
                 bind = self.live.get_bind(mapper=mapper)
             except UnboundExecutionError:
                 continue
-            found.setdefault((bind, LibraryTables.of(mapper.local_table.metadata).config), mapper)
-        stores = [(self.get_bind(mapper=mapper), config) for (_, config), mapper in found.items()]
+            config = LibraryTables.of(mapper.local_table.metadata).config
+            # What makes a store is where its tables stand, not how often it takes snapshots.
+            found.setdefault((bind, config.schema, config.prefix), (mapper, config))
+        stores = [(self.get_bind(mapper=mapper), config) for mapper, config in found.values()]
         if len(stores) > 1:
             # A program may map classes of stores that are not in this database.
             stores = [store for store in stores if _is_there(*store)]
