@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -21,6 +22,8 @@ from lithair_sqla.store import EventStore
 from lithair_sqla.types import StreamId
 
 __all__ = ["cli"]
+
+_Row = TypeVar("_Row")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -154,40 +157,40 @@ def history(settings: Settings, stream: str, key: str, *, reverse: bool, after_v
         show.events(settings.console, events, last=info.version)
 
 
+def _list(
+    settings: Settings,
+    read: Callable[..., list[_Row]],
+    shown: Callable[[Console, list[_Row]], None],
+) -> list[_Row]:
+    """Read a list of what the store holds and show it, to a person or as JSON."""
+    with settings.engine().connect() as connection:
+        found = read(connection, config=settings.config(connection))
+    if settings.as_json:
+        settings.answer(found)
+    else:
+        shown(settings.console, found)
+    return found
+
+
 @cli.command()
 @command
 def streams(settings: Settings) -> None:
     """List the names of streams, with their number, their events and the table that writes them."""
-    with settings.engine().connect() as connection:
-        found = list_streams(connection, config=settings.config(connection))
-    if settings.as_json:
-        settings.answer(found)
-    else:
-        show.streams(settings.console, found)
+    _list(settings, list_streams, show.streams)
 
 
 @cli.command()
 @command
 def partitions(settings: Settings) -> None:
     """List the log's partitions, with their positions, times and sizes."""
-    with settings.engine().connect() as connection:
-        found = list_partitions(connection, config=settings.config(connection))
-    if settings.as_json:
-        settings.answer(found)
-    else:
-        show.partitions(settings.console, found)
+    _list(settings, list_partitions, show.partitions)
 
 
 @cli.command()
 @command
 def schema(settings: Settings) -> None:
     """List the recorded shapes of events, and where tables have moved on."""
-    with settings.engine().connect() as connection:
-        found = list_shapes(connection, config=settings.config(connection))
-    if settings.as_json:
-        settings.answer(found)
-    else:
-        show.shapes(settings.console, found)
+    found = _list(settings, list_shapes, show.shapes)
     if any(shape.unrecorded or shape.vanished for shape in found if shape.is_newest):
         raise SystemExit(FOUND_PROBLEMS)
 
